@@ -1,0 +1,14 @@
+"""What is true without a machine: formats, rules and state machines.
+
+Bytes, events and times go in; bytes, effects and decisions come out. Nothing here opens a socket or a file,
+reads a clock or draws a random number: those are arguments. Read in this order:
+
+* ``errors``  the conditions that the whole program knows, and what a client sees of each
+* ``oci``     names, digests, manifests, ranges and error bodies, as the OCI specifications have them
+* ``blobs``   chunks, and the map that verifies each of them
+* ``auth``    who asks
+* ``rules``   replication and pull-through: pure decisions
+* ``sync``    the hybrid clock, records and how they merge, vectors and fingerprints
+* ``wire``    what nodes say to each other
+* ``swarm``   which chunk to ask of which peer next
+"""

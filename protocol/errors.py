@@ -1,0 +1,208 @@
+"""Every condition that entrepot raises on purpose, and what a client sees of it.
+
+Who has to act decides the branch, because that is what the code that catches it needs to know:
+
+* ``Refusal``    the caller: the request is understood and will not be done. Answered, not logged.
+* ``Busy``       nobody: the same request may succeed after ``retry_after``. Answered, counted.
+* ``PeerFault``  the other node: it broke the protocol. Drop it, go on with another one.
+* ``Damaged``    us: bytes of ours fail their check. Never served; repaired from a peer.
+
+Anything else that reaches the top of a connection is a bug: a bare 500, a traceback in the log.
+
+Source: OCI distribution-spec 1.1, "Error Codes"; Amazon ECR API reference, "Common Errors".
+"""
+
+from typing import ClassVar
+
+
+class EntrepotError(Exception):
+    """Root of the tree; catch it nowhere but at the top of a task."""
+
+
+class Refusal(EntrepotError):
+    """The request will not be done. Each kind names its faces side by side, so none is forgotten."""
+
+    status: ClassVar[int]  # HTTP status at the OCI front door; the ECR API always answers 400.
+    oci: ClassVar[str]  # Code in an OCI error body.
+    ecr: ClassVar[str]  # Exception name in the ECR API.
+    headers: tuple[tuple[str, str], ...] = ()
+    """What goes with the answer beside the body, such as how far an upload has come. Lower-case names."""
+
+
+class ParameterInvalid(Refusal):
+    """A query parameter, header or field is not what it has to be."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "InvalidParameterException"
+
+
+class NameInvalid(Refusal):
+    """A repository name is not one."""
+
+    status, oci, ecr = 400, "NAME_INVALID", "InvalidParameterException"
+
+
+class TagInvalid(Refusal):
+    """A tag is not one."""
+
+    status, oci, ecr = 400, "MANIFEST_INVALID", "InvalidParameterException"
+
+
+class DigestInvalid(Refusal):
+    """A digest is not one, or is not that of the content."""
+
+    status, oci, ecr = 400, "DIGEST_INVALID", "InvalidLayerException"
+
+
+class SizeInvalid(Refusal):
+    """The length that was announced is not the length that came."""
+
+    status, oci, ecr = 400, "SIZE_INVALID", "InvalidLayerPartException"
+
+
+class ManifestInvalid(Refusal):
+    """A manifest is not one, or two readers could read it differently."""
+
+    status, oci, ecr = 400, "MANIFEST_INVALID", "InvalidParameterException"
+
+
+class ManifestBlobUnknown(Refusal):
+    """A manifest names a blob or a manifest that is not in the repository."""
+
+    status, oci, ecr = 404, "MANIFEST_BLOB_UNKNOWN", "LayersNotFoundException"
+
+
+class Denied(Refusal):
+    """The policies do not allow it. Said before anything is looked up, so it tells nothing more."""
+
+    status, oci, ecr = 403, "DENIED", "AccessDeniedException"
+
+
+class NameUnknown(Refusal):
+    """No such repository."""
+
+    status, oci, ecr = 404, "NAME_UNKNOWN", "RepositoryNotFoundException"
+
+
+class ManifestUnknown(Refusal):
+    """No such tag or manifest digest in the repository."""
+
+    status, oci, ecr = 404, "MANIFEST_UNKNOWN", "ImageNotFoundException"
+
+
+class BlobUnknown(Refusal):
+    """No such blob in the repository."""
+
+    status, oci, ecr = 404, "BLOB_UNKNOWN", "LayersNotFoundException"
+
+
+class UploadUnknown(Refusal):
+    """No such upload in the repository: never begun, finished, cancelled or expired."""
+
+    status, oci, ecr = 404, "BLOB_UPLOAD_UNKNOWN", "UploadNotFoundException"
+
+
+class UploadInvalid(Refusal):
+    """The upload cannot go on like this."""
+
+    status, oci, ecr = 400, "BLOB_UPLOAD_INVALID", "InvalidLayerPartException"
+
+
+class UploadRange(Refusal):
+    """A part does not begin where the upload ends."""
+
+    status, oci, ecr = 416, "BLOB_UPLOAD_INVALID", "InvalidLayerPartException"
+
+
+class RangeUnsatisfiable(Refusal):
+    """No byte of the content lies in the range that was asked for."""
+
+    status, oci, ecr = 416, "UNSUPPORTED", "InvalidParameterException"
+
+
+class BlobInUse(Refusal):
+    """A manifest of the repository names this blob."""
+
+    status, oci, ecr = 405, "UNSUPPORTED", "InvalidParameterException"
+
+
+class ImageInUse(Refusal):
+    """An index of the repository names this manifest."""
+
+    status, oci, ecr = 405, "UNSUPPORTED", "ImageReferencedByManifestList"
+
+
+class TagImmutable(Refusal):
+    """The tag is there and must not move."""
+
+    status, oci, ecr = 409, "TAG_INVALID", "ImageTagAlreadyExistsException"
+
+
+class ManifestTooLarge(Refusal):
+    """A manifest is larger than the node takes."""
+
+    status, oci, ecr = 413, "SIZE_INVALID", "InvalidParameterException"
+
+
+class UploadLocked(Refusal):
+    """Another request is writing to this upload."""
+
+    status, oci, ecr = 409, "BLOB_UPLOAD_INVALID", "InvalidLayerPartException"
+
+
+class Unsupported(Refusal):
+    """The operation does not exist, or not for this."""
+
+    status, oci, ecr = 405, "UNSUPPORTED", "UnsupportedCommandException"
+
+
+class RuleInvalid(Refusal):
+    """A rule or policy document is not one; the message names the place."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "InvalidParameterException"
+
+
+class RuleUnknown(Refusal):
+    """No such rule."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "PullThroughCacheRuleNotFoundException"
+
+
+class NotReady(Refusal):
+    """The node is not set up for this; the message names the command that does it."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ValidationException"
+
+
+class Busy(Refusal):
+    """Not now: a limit, a missing peer, a full disk."""
+
+    status, oci, ecr = 503, "TOOMANYREQUESTS", "ServerException"
+    retry_after: ClassVar[int] = 1  # Seconds.
+
+
+class StoreFull(Busy):
+    """No room to write; reads go on. An operator adds disk, or the cache evicts."""
+
+    status, oci, ecr = 507, "DENIED", "LimitExceededException"
+    retry_after = 60
+
+
+class StoreReadOnly(Busy):
+    """A write to the disk failed; reads go on until the node is started anew."""
+
+    status, oci, ecr = 503, "DENIED", "ServerException"
+    retry_after = 60
+
+
+class NoSource(Busy):
+    """No reachable peer holds what was asked for."""
+
+    status, oci, ecr = 503, "UNKNOWN", "UnableToGetUpstreamImageException"
+
+
+class PeerFault(EntrepotError):
+    """A peer sent what no correct peer sends."""
+
+
+class Damaged(EntrepotError):
+    """Stored bytes do not match the check value stored with them."""
