@@ -1,0 +1,71 @@
+# entrepot. On a fresh machine with python3, pip and make: `make run`, `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+LISTEN ?= 127.0.0.1:5000
+# The interpreter and folder that .venv was made for; another one (a moved tree, a new Python) is made again.
+USABLE := $(CURDIR) $(realpath .venv/bin/python)
+FOUND  := $(shell cat .venv/.ready 2>/dev/null)
+BIN    := .venv/bin
+PYTEST := $(BIN)/pytest
+
+ifneq ($(USABLE),$(FOUND))
+.PHONY: .venv/.ready
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench conformance soak e2e lock setup clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## */\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+run: .venv/.ready ## set up, and start a node on LISTEN (127.0.0.1:5000) that anyone on this machine can push to
+	@printf '%s\n' \
+	  'entrepot: data in $${ENTREPOT_DATA:-./entrepot-data}, the command is $(BIN)/entrepot. Push and pull, once it is ready:' \
+	  '  podman push --tls-verify=false hello:1 $(LISTEN)/hello:1     podman pull --tls-verify=false $(LISTEN)/hello:1' \
+	  '  docker push $(LISTEN)/hello:1                                docker pull $(LISTEN)/hello:1' \
+	  '  skopeo copy --dest-tls-verify=false docker-daemon:hello:1 docker://$(LISTEN)/hello:1'
+	@exec $(BIN)/entrepot serve --listen $(LISTEN)
+
+test: setup ## set up (as root also the Debian packages of clients and servers), then check, then every test
+	@$(MAKE) --no-print-directory check
+	$(PYTEST)
+
+check: .venv/.ready ## format, lint, strict types, import contracts: seconds
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+e2e: setup ## only the end-to-end tests: real clients against real daemons
+	$(PYTEST) tests/e2e
+
+soak: setup ## the long tier: 50 rounds of kill -9
+	SOAK=1 $(PYTEST) --timeout 3600 -m soak
+
+bench: setup ## measure beside docker-registry and nginx, write bench/results.md
+	$(BIN)/python -m bench.run
+
+conformance: .venv/.ready ## the OCI conformance suite, profiles 1.0, 1.1 and dev (needs Go)
+	$(BIN)/python -m tests.e2e.conformance
+
+lock: .venv/.ready ## write requirements.lock anew, with the newest versions that pyproject.toml allows
+	deploy/setup/lock.sh
+
+setup: .venv/.ready .venv/.packages ## only set up
+	@:
+
+clean: ## remove what the targets above made, but no data
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.venv/.ready: pyproject.toml requirements.lock deploy/setup/environment.py
+	@echo 'setting up .venv ...'
+	@$(PYTHON) deploy/setup/environment.py
+
+.venv/.packages: deploy/setup/packages.txt deploy/setup/packages.sh | .venv/.ready
+	@deploy/setup/packages.sh
+	@touch $@
