@@ -4,6 +4,7 @@ Nothing here is set up by an import; ``node.daemon`` builds each part and hands 
 one, which uses none of them, so everything comes in as plain values. What strangers choose (paths, names, user
 agents) may fill a field of a log line, escaped and cut short, and is never the label of a metric.
 
+* ``text``     what strangers chose, escaped
 * ``lines``    lines to a file descriptor, without ever waiting for its reader
 * ``log``      structlog over it: ``structlog.get_logger()`` in any module, ``configure_log`` once at the start
 * ``access``   one line for each request

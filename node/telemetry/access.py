@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from node.telemetry.lines import Lines
-from node.telemetry.log import escaped
+from node.telemetry.text import escaped
 
 MAX_PATH = 640  # Characters: the longest repository name with the longest digest fits.
 MAX_AGENT = 160

@@ -11,7 +11,6 @@ chose can neither end a line nor speak to a terminal.
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -21,6 +20,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from node.telemetry.lines import Lines
+from node.telemetry.text import escaped
 
 BURST = 50  # Lines of one event in an interval.
 BURST_INTERVAL = 10.0  # Seconds.
@@ -30,18 +30,9 @@ _MAX_FIELD = 4096  # Characters of one field in text; a traceback is cut in its 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 Style: TypeAlias = Literal["json", "text"]
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""C0, DEL and C1, what else ends a line, and what turns the direction of writing round."""
-
-
 def style_for(fd: int) -> Style:
     """Text where *fd* is a terminal, else JSON."""
     return "text" if os.isatty(fd) else "json"
-
-
-def escaped(text: str) -> str:
-    r"""Return *text* with every control character as ``\uXXXX``; the rest is left alone."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def configure_log(lines: Lines, *, level: Level, style: Style) -> None:
