@@ -2,6 +2,8 @@
 
 * ``names``      repository names and tags
 * ``digest``     ``algorithm:hex``, hashing, and the short form for keys
+* ``mediatype``  which media types are manifests, and what text may be one
+* ``document``   JSON that every reader reads alike
 * ``manifest``   manifests and indexes, read strictly
 * ``ranges``     Range and Content-Range
 * ``errors``     error bodies

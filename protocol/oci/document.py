@@ -1,0 +1,124 @@
+r"""JSON that every reader reads alike, or that is refused.
+
+Readers differ: of a name that comes twice, one takes the first value, another the last; Go folds case, so that
+``Layers`` (and ``layer\u017f``, with a long s) fills ``layers``; JavaScript rounds large numbers. Whoever signs or
+scans one meaning and runs another has been deceived. So UTF-8 only, no byte order mark, no name twice, none that
+equals another after case folding, no NaN, no half of a surrogate pair, at most ``MAX_DEPTH`` deep.
+
+The decoder is the standard library's, in C, which hands each object's pairs to a hook: 2 KB take some 20
+microseconds. (msgspec is faster and keeps the last of two equal names in silence.)
+
+Source: RFC 8259, sections 4, 6, 8; RFC 7493 (I-JSON).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from protocol.errors import Refusal
+
+MAX_DEPTH = 32
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+Document: TypeAlias = dict[str, Any]
+"""A JSON object. A number that is not written as an integer is a ``Fraction``."""
+
+Names: TypeAlias = Mapping[str, str]
+"""The names that an object may have, by what they are after case folding; see ``names``."""
+
+
+class Fraction:
+    """A number with a fraction, an exponent or a negative zero. No type takes it for an integer, nor for a float."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class _Ambiguous(ValueError):
+    """Two readers could differ."""
+
+
+def read_object(data: bytes, refusal: type[Refusal]) -> Document:
+    """Return the JSON object that *data* is, or raise *refusal*, saying why. Cost: linear, up to 90 ms for each MB."""
+    try:
+        text = data.decode("utf-8")
+        document = _DECODER.decode(text)
+        if data.count(b"{") + data.count(b"[") > MAX_DEPTH or _SURROGATE.search(text):
+            _walk(document)
+    except UnicodeDecodeError as error:
+        raise refusal(f"not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise refusal(f"not JSON: {error.msg} at byte {len(error.doc[: error.pos].encode())}") from None
+    except RecursionError:
+        raise refusal(f"nested deeper than {MAX_DEPTH}") from None
+    except ValueError as error:
+        raise refusal(str(error)) from None
+    if not isinstance(document, dict):
+        raise refusal("not a JSON object")
+    return document
+
+
+def names(*known: str) -> Names:
+    """Return *known* in the form that ``check_names`` takes."""
+    return {name.casefold(): name for name in known}
+
+
+def check_names(document: Document, known: Names, where: str, refusal: type[Refusal]) -> None:
+    """Raise *refusal* where *document* has a name that only case tells from a known one. Others may stand there."""
+    for name in document:
+        spelled = known.get(name.casefold())
+        if spelled is not None and spelled != name:
+            raise refusal(f"{name!r} at `{where}` has to be written {spelled!r}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Document:
+    document = dict(pairs)
+    if len({name.casefold() for name in document}) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name.casefold() in seen:
+                raise _Ambiguous(f"the name {name[:80]!r} comes twice in one object, perhaps in another case")
+            seen.add(name.casefold())
+    return document
+
+
+def _integer(text: str) -> int | Fraction:
+    if len(text) > 20:
+        raise _Ambiguous(f"a number of {len(text)} digits")
+    return Fraction(text) if text == "-0" else int(text)
+
+
+def _constant(text: str) -> None:
+    raise _Ambiguous(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=Fraction, parse_int=_integer, parse_constant=_constant
+)
+
+
+def _walk(document: object) -> None:
+    """Look at every value: how deep it is, and whether its text has an UTF-8 form."""
+    level: list[Any] = [document]
+    depth = 1
+    while level:
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, str):
+                _check_text(value)
+            elif isinstance(value, dict | list) and depth > MAX_DEPTH:
+                raise _Ambiguous(f"nested deeper than {MAX_DEPTH}")
+            elif isinstance(value, dict):
+                below += value.keys()
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+        level, depth = below, depth + 1
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _Ambiguous(f"half of a surrogate pair in {text[max(0, error.start - 20) : error.start]!r}...") from None
