@@ -5,6 +5,7 @@
 * ``mediatype``  which media types are manifests, and what text may be one
 * ``document``   JSON that every reader reads alike
 * ``manifest``   manifests and indexes, read strictly
-* ``ranges``     Range and Content-Range
+* ``reference``  a tag or a digest; pages of a list and the Link to the next
+* ``ranges``     Range and Content-Range, conditions, numbers
 * ``errors``     error bodies
 """

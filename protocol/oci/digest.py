@@ -70,3 +70,10 @@ def packed(digest: Digest) -> bytes:
 def unpacked(key: bytes) -> Digest:
     """Return the digest that ``packed`` made *key* of."""
     return Digest(f"{_NAMES[key[0]]}:{key[1:].hex()}")
+
+
+def algorithm_name(text: str) -> Algorithm:
+    """Parse the name of an algorithm, or raise ``DigestInvalid``."""
+    if text not in _NUMBERS:
+        raise DigestInvalid(f"not an algorithm that is known here: {text[:40]!r}; use sha256, sha512 or blake3")
+    return text
