@@ -45,7 +45,7 @@ def _need_a_recent_python() -> None:
         return
     for name in CANDIDATES:
         if found := shutil.which(name):
-            os.execv(found, [found, *sys.argv])  # noqa: S606 - no shell is wanted
+            os.execv(found, [found, *sys.argv])
     raise SystemExit(
         f"entrepot needs Python {OLDEST[0]}.{OLDEST[1]} or later; {sys.executable} is {sys.version.split()[0]}. "
         f"Install one, and name it: make PYTHON=/path/to/python3"
@@ -75,7 +75,7 @@ def _make_environment() -> list[str]:
 
 
 def _run(command: list[str], **variables: str) -> None:
-    done = subprocess.run(command, env=os.environ | variables, check=False)  # noqa: S603 - our own arguments
+    done = subprocess.run(command, env=os.environ | variables, check=False)
     if done.returncode:
         raise SystemExit(f"set-up failed at: {' '.join(command)}")
 

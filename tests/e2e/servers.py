@@ -1,0 +1,157 @@
+"""The servers under test, as processes on loopback ports: entrepot nodes, and Debian's docker-registry.
+
+A test sees a ``Server`` and does not know which it is. ``E2E_REGISTRY=docker-registry`` puts the rival where entrepot
+would be: what fails there too is the harness's fault.
+"""
+
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e import processes
+from tests.e2e.certificates import Certificates
+
+ROOT = Path(__file__).resolve().parents[2]
+RIVAL = os.environ.get("E2E_REGISTRY") == "docker-registry"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A registry that answers."""
+
+    host: str
+    port: int
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    data: Path
+    ca: Path | None  # The authority of its certificate; ``None``: it speaks plain HTTP.
+
+    @property
+    def address(self) -> str:
+        """``host:port``, as it stands in an image's name."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The beginning of every URL, without a slash at its end."""
+        return f"{'https' if self.ca else 'http'}://{self.address}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection of the standard library's client; it dials at the first request."""
+        return connection(self.host, self.port, self.ca)
+
+
+def connection(host: str, port: int, ca: Path | None) -> http.client.HTTPConnection:
+    """Return a connection that checks the certificate against *ca*, or a plain one."""
+    if ca is None:
+        return http.client.HTTPConnection(host, port, timeout=30)
+    return http.client.HTTPSConnection(host, port, timeout=30, context=ssl.create_default_context(cafile=str(ca)))
+
+
+def entrepot(*arguments: str | Path) -> list[str]:
+    """Return the command line of ``entrepot`` as it is installed beside the Python that runs the tests."""
+    installed = Path(sys.executable).with_name("entrepot")
+    command = (
+        [str(installed)] if installed.exists() else [sys.executable, "-c", "from node.cli.main import main; main()"]
+    )
+    return [*command, *map(str, arguments)]
+
+
+def node_environment() -> dict[str, str]:
+    """Return the environment of a node: nothing of the machine's settings, the tree of this test importable."""
+    return processes.environment(PYTHONPATH=str(ROOT))
+
+
+def command(*arguments: str | Path, patience: float = 60) -> str:
+    """Run one ``entrepot`` command; return what it printed, or fail with what it said."""
+    done = subprocess.run(
+        entrepot(*arguments), capture_output=True, text=True, env=node_environment(), timeout=patience, check=False
+    )
+    assert done.returncode == 0, f"entrepot {' '.join(map(str, arguments))}: {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+def start_node(
+    data: Path,
+    *,
+    port: int,
+    certificates: Certificates | None = None,
+    options: Sequence[str | Path] = (),
+    configuration: str = "",
+) -> Server:
+    """Start ``entrepot serve`` on *data*; return when it says that it is ready. The caller stops its process.
+
+    Args:
+        data: the data directory, made where it is missing; its log lies beside it.
+        port: on 127.0.0.1.
+        certificates: serve TLS, under the name localhost.
+        options: more of the command line.
+        configuration: the text of a TOML file.
+    """
+    arguments: list[str | Path] = ["serve", "--data", data, "--listen", f"127.0.0.1:{port}", *options]
+    if certificates:
+        arguments += ["--tls-cert", certificates.certificate, "--tls-key", certificates.key]
+    if configuration:
+        file = data.with_name(f"{data.name}.toml")
+        file.write_text(configuration)
+        arguments += ["--config", file]
+    ca = certificates.ca if certificates else None
+    host, log = "localhost" if ca else "127.0.0.1", data.with_name(f"{data.name}.log")
+    process = processes.start(
+        entrepot(*arguments), log=log, ready=lambda: _answers(host, port, ca, "/readyz"), environment=node_environment()
+    )
+    return Server(host, port, process, log, data, ca)
+
+
+def start_docker_registry(data: Path, *, port: int, certificates: Certificates | None = None) -> Server:
+    """Start Debian's docker-registry on *data*, deletes enabled; the caller stops its process."""
+    address: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
+    if certificates:
+        address["tls"] = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
+    configuration = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
+        "http": address,
+    }
+    file = data.with_name(f"{data.name}.yml")
+    file.write_text(json.dumps(configuration))  # JSON is YAML.
+    ca = certificates.ca if certificates else None
+    host, log = "localhost" if ca else "127.0.0.1", data.with_name(f"{data.name}.log")
+    process = processes.start(
+        ["docker-registry", "serve", file],
+        log=log,
+        ready=lambda: _answers(host, port, ca, "/v2/"),
+        environment=processes.environment(),
+    )
+    return Server(host, port, process, log, data, ca)
+
+
+@contextmanager
+def registry(data: Path, *, certificates: Certificates | None = None) -> Iterator[Server]:
+    """Run the registry under test for the length of a block, on a free port."""
+    port = processes.free_port()
+    start = start_docker_registry if RIVAL else start_node
+    server = start(data, port=port, certificates=certificates)
+    try:
+        yield server
+    finally:
+        processes.stop(server.process)
+
+
+def _answers(host: str, port: int, ca: Path | None, path: str) -> bool:
+    client = connection(host, port, ca)
+    try:
+        client.request("GET", path)
+        return client.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        client.close()
