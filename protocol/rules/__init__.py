@@ -1,0 +1,9 @@
+"""Rules: functions from documents and facts to decisions, with the reason in the result.
+
+Documents that people write are refused for every field that is not known, with the place. Nothing here looks anything
+up: the same document and the same name give the same decision on every node.
+
+* ``document``     ECR's rule documents as typed values, or where they are wrong
+* ``replication``  which registries an image is for
+* ``pullthrough``  which registry a repository comes from, and under what name
+"""
