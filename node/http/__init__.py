@@ -1,0 +1,23 @@
+"""The server engine: connections in, responses out. It knows nothing of registries.
+
+An application is one function from ``Request`` to ``Response``; ``serve`` calls it for each request of each
+connection, whatever the protocol. Every limit on what a stranger may cost is applied here, before a handler is
+called, and answered with the protocol's own error. A connection may end in any exception without ending the server.
+
+* ``message``       what a handler is given and what it returns
+* ``limits``        every limit, with its reason
+* ``serve``         accept, serve, drain
+* ``listen``        the sockets to accept on
+* ``tls``           TLS settings for clients and for peers
+* ``transport``     one accepted socket, for tasks that wait
+* ``engine``        what all connections of a server share
+* ``target``        paths, queries and hosts, decoded strictly and once
+* ``failures``      what is refused before a handler sees it
+* ``http1``         HTTP/1.1 on one connection
+* ``h1guard``       its framing, without I/O
+* ``h1body``        a request's body, from the socket to the handler
+* ``responsehead``  the head of a response as bytes
+* ``outgoing``      bodies in pieces, without copying where that is possible
+* ``sendqueue``     releases such pieces when the kernel is done with them
+* ``router``        which handler answers a method and a path
+"""

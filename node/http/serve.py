@@ -1,0 +1,157 @@
+"""Accept connections until told to stop, then let those in flight finish."""
+
+import errno
+import socket
+from collections import Counter
+from collections.abc import Sequence
+
+import trio
+
+from node.http.engine import Engine, Report
+from node.http.failures import is_gone
+from node.http.http1 import Http1Connection
+from node.http.limits import Hit, Limits
+from node.http.listen import Listener, tune
+from node.http.message import Application, Observe
+from node.http.sendqueue import SendQueues
+from node.http.transport import Transport
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
+PAUSE = 0.1  # Seconds without accepting while the process has no file descriptor left.
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PASSING = {errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
+
+
+class _Census:
+    """Counts open connections, in all and for each address."""
+
+    def __init__(self, limits: Limits, hit: Hit) -> None:
+        self._limits = limits
+        self._hit = hit
+        self._total = 0
+        self._each: Counter[str] = Counter()
+
+    def admit(self, client: str) -> bool:
+        """Whether there is room for one more of *client*; it is counted if so. A Unix socket has no address."""
+        if self._total >= self._limits.connections:
+            self._hit("connections")
+            return False
+        if client and self._each[client] >= self._limits.connections_each:
+            self._hit("connections_each")
+            return False
+        self._total += 1
+        self._each[client] += 1
+        return True
+
+    def left(self, client: str) -> None:
+        """A connection that was admitted has ended."""
+        self._total -= 1
+        self._each[client] -= 1
+        if not self._each[client]:
+            del self._each[client]
+
+
+async def serve(  # noqa: PLR0913 - the parts of a server, each named where it is passed.
+    listeners: Sequence[Listener],
+    application: Application,
+    *,
+    limits: Limits,
+    stopping: trio.Event,
+    grace: float,
+    observe: Observe,
+    hit: Hit,
+    report: Report,
+) -> None:
+    """Serve until *stopping* is set, then stop accepting and drain.
+
+    Three nurseries, because they end differently: accepting is cancelled at once, connections drain, and the send
+    queues are watched until the last connection has ended.
+
+    Args:
+        listeners: closed on the way out, and first of all when draining begins.
+        application: answers every request, in the task of its connection or stream.
+        limits: hold for all listeners together.
+        stopping: set once, by the signal task or the admin API. Idle connections are then closed at once.
+        grace: seconds that requests in flight have left; what remains then is cut.
+        observe: told of each response.
+        hit: counts the limits that were hit.
+        report: logs what is a bug of ours. The connection it happened on ends, the server does not.
+    """
+    engine = Engine(application, limits, observe, hit, report, stopping, SendQueues(limits))
+    census = _Census(limits, hit)
+    async with trio.open_nursery() as watching:
+        watching.start_soon(engine.queues.watch_forever)
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(_accept_forever, engine, listener, connections, census)
+                await stopping.wait()
+                accepting.cancel_scope.cancel()
+            connections.cancel_scope.deadline = trio.current_time() + grace
+            for end_if_idle in list(engine.endings.values()):
+                end_if_idle()
+        watching.cancel_scope.cancel()
+
+
+async def _accept_forever(engine: Engine, listener: Listener, connections: trio.Nursery, census: _Census) -> None:
+    listener.sock.setblocking(False)
+    with listener.sock:
+        while True:
+            try:
+                sock, peer = listener.sock.accept()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(listener.sock)
+                continue
+            except OSError as error:
+                if error.errno in _NO_ROOM:  # The connections that are there go on and free what is needed.
+                    engine.hit("descriptors")
+                    await trio.sleep(PAUSE)
+                elif error.errno not in _PASSING:
+                    raise
+                continue
+            client = peer[0] if isinstance(peer, tuple) else ""
+            if census.admit(client):
+                connections.start_soon(_connection, engine, listener, sock, client, census)
+            else:
+                sock.close()
+
+
+async def _connection(engine: Engine, listener: Listener, sock: socket.socket, client: str, census: _Census) -> None:
+    """Serve one connection. Nothing that goes wrong here leaves this function: it would end the server."""
+    transport = Transport(sock, client)
+    ended = False
+    try:
+        tune(sock)
+        ended = await _serve_transport(engine, listener, transport)
+    except Exception as error:  # noqa: BLE001 - the one catch-all at the root of each connection.
+        if not is_gone(error):
+            engine.report(error)
+    finally:
+        if ended:
+            engine.queues.close(transport)
+        else:
+            engine.queues.abort(transport)
+        engine.endings.pop(transport, None)
+        census.left(client)
+
+
+async def _serve_transport(engine: Engine, listener: Listener, transport: Transport) -> bool:
+    """Serve until the connection ends; return whether it did so in good order."""
+    if listener.tls is not None:
+        with trio.move_on_after(engine.limits.handshake) as handshake:
+            await transport.start_tls(listener.tls)
+        if handshake.cancelled_caught:
+            engine.hit("handshake")
+            return False
+    ended = False
+    with trio.CancelScope() as scope:
+        buffer = bytearray()
+        connection = Http1Connection(engine, transport, scope, buffer, listener.hosts)
+        await connection.serve()
+        ended = True
+    if ended or connection.is_between_requests:
+        transport.end()
+        with trio.move_on_after(engine.limits.linger):
+            await transport.discard()
+        return True
+    return False
