@@ -112,7 +112,7 @@ def start_node(
 
 def start_docker_registry(data: Path, *, port: int, certificates: Certificates | None = None) -> Server:
     """Start Debian's docker-registry on *data*, deletes enabled; the caller stops its process."""
-    address: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
+    address: dict[str, object] = {"addr": f"127.0.0.1:{port}", "secret": "uploads survive a restart"}
     if certificates:
         address["tls"] = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
     configuration = {

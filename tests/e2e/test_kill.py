@@ -1,0 +1,67 @@
+"""kill -9 at any time loses nothing that was acknowledged, leaves nothing half there, and brings nothing back.
+
+Promises P1 to P4 of docs/design/reliability.md. Clients write until the node dies under them; it is started again on
+the same data and must explain every register: see ``history``. ``E2E_SEED`` repeats a run's choices (not its timing).
+"""
+
+import os
+import threading
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.e2e import processes
+from tests.e2e.servers import RIVAL, Server, start_docker_registry, start_node
+from tests.e2e.workload import Ledger, Worker, check, check_all
+
+WORKERS = 4
+
+
+def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
+    survive(tmp_path / "data", rounds=8)
+
+
+@pytest.mark.soak
+def test_what_was_acknowledged_survives_fifty_times(tmp_path: Path) -> None:
+    survive(tmp_path / "data", rounds=50)
+
+
+def survive(data: Path, *, rounds: int) -> None:
+    """Kill the node *rounds* times under load, and check it after each start."""
+    seed = int(os.environ.get("E2E_SEED") or Random().getrandbits(32))
+    random, ledger, port = Random(seed), Ledger(), processes.free_port()
+    server, operations = start(data, port), 0
+    try:
+        for number in range(rounds):
+            operations += load_until_killed(server, ledger, random)
+            server = start(data, port)
+            try:
+                check(server, ledger)
+            except AssertionError as error:
+                error.add_note(f"round {number}, E2E_SEED={seed}\n{processes.tail(server.log)}")
+                raise
+        check_all(server, ledger)
+    finally:
+        processes.stop(server.process)
+    assert operations > 20 * rounds, "the clients hardly got to do anything"
+
+
+def load_until_killed(server: Server, ledger: Ledger, random: Random) -> int:
+    """Run the workers, and kill the node at a random moment; return how much they did."""
+    dying = threading.Event()
+    workers = [Worker(server, ledger, Random(random.getrandbits(64)), dying) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.start()
+    threading.Event().wait(random.uniform(0.1, 1.2))  # The moment of death is the one thing here that is time.
+    dying.set()
+    processes.kill(server.process)
+    for worker in workers:
+        worker.join(60)
+        if worker.error is not None:
+            raise worker.error
+    return sum(worker.operations for worker in workers)
+
+
+def start(data: Path, port: int) -> Server:
+    return (start_docker_registry if RIVAL else start_node)(data, port=port)

@@ -1,0 +1,235 @@
+"""Clients that push, move, delete and read at random, and a ledger of what they were told.
+
+Repositories and tags are few and shared, so that the clients get in each other's way; contents are unique.
+"""
+
+import http.client
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeAlias
+
+from tests.e2e.history import Read, Write, explains
+from tests.e2e.images import Blob, Image, digest, make_image
+from tests.e2e.pushes import Client, expect, location
+from tests.e2e.servers import RIVAL, Server
+
+Key: TypeAlias = tuple[str, str, str]
+"""``("tag" | "manifest" | "blob", repository, tag or digest)``."""
+
+REPOSITORIES = ("kill/one", "kill/two")
+TAGS = ("a", "b", "c", "d")
+BROKEN = (OSError, http.client.HTTPException)
+SIZES = (10, 3000, 17_000, 17_000, 70_000, 1_500_000)  # Around what is stored inline (16 320 bytes) and a chunk.
+
+
+@dataclass(slots=True)
+class Upload:
+    """An upload that a client left open, with all that was acknowledged of it."""
+
+    path: str
+    repository: str
+    data: bytes
+    acknowledged: int
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was written and read; used by many threads."""
+
+    writes: dict[Key, list[Write]] = field(default_factory=lambda: defaultdict(list))
+    reads: list[tuple[Key, Read]] = field(default_factory=list)
+    images: dict[str, tuple[str, Image]] = field(default_factory=dict)  # Manifest's digest -> repository, image.
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    uploads: list[Upload] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def writing(self, value: str | None, *keys: Key, only: dict[Key, str] = {}) -> Iterator[None]:  # noqa: B006 - read only
+        """Record that *value* was written to *keys*, as acknowledged if the block ends well."""
+        start, acknowledged = time.monotonic(), False
+        try:
+            yield
+            acknowledged = True
+        finally:
+            end = time.monotonic()
+            with self.lock:
+                for key in keys:
+                    self.writes[key].append(Write(value, start, end, acknowledged))
+                for key, held in only.items():
+                    self.writes[key].append(Write(value, start, end, acknowledged, held))
+
+    def settle(self, key: Key, read: Read) -> None:
+        """Check a read that nothing runs beside, and begin the register anew with its value."""
+        assert explains(self.writes[key], read), f"{key} is {read.value}, which no history explains: {self.writes[key]}"
+        self.writes[key] = [Write(read.value, read.start, read.start)]
+
+    def settle_reads(self) -> None:
+        """Check the reads that ran beside writes."""
+        for key, read in self.reads:
+            assert explains(self.writes[key], read), f"{key} was {read}, which no history explains: {self.writes[key]}"
+        self.reads.clear()
+
+
+class Worker(threading.Thread):
+    """One client, until its node dies. ``error`` holds what should not have happened: a death before *dying* is set."""
+
+    def __init__(self, server: Server, ledger: Ledger, random: Random, dying: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self.operations = 0
+        self._ledger, self._random, self._dying = ledger, random, dying
+        self._client = Client(server)
+
+    def run(self) -> None:
+        """Act at random."""
+        acts = [self._push, self._push, self._push, self._move, self._read, self._read, self._delete_image]
+        acts += [self._push_blob, self._leave_upload] + ([] if RIVAL else [self._delete_tag])
+        try:
+            while True:
+                self._random.choice(acts)()
+                self.operations += 1
+        except BROKEN as error:
+            if not self._dying.is_set():
+                self.error = error
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
+            self.error = error
+        finally:
+            self._client.close()
+
+    def _push(self) -> None:
+        repository, tag, random = *self._place(), self._random
+        image = make_image(random.getrandbits(64), layers=random.choices(SIZES, k=random.randint(1, 3)))
+        for blob in image.blobs:
+            self._put_blob(repository, blob)
+        self._put_manifest(repository, tag, image)
+
+    def _move(self) -> None:
+        """Put a manifest that is, or was, there once more under another tag."""
+        if known := self._known_image():
+            repository, image = known
+            self._put_manifest(repository, self._random.choice(TAGS), image)
+
+    def _put_manifest(self, repository: str, tag: str, image: Image) -> None:
+        name = image.manifest.digest
+        with self._ledger.lock:
+            self._ledger.images[name] = repository, image
+        with self._ledger.writing(name, ("tag", repository, tag), ("manifest", repository, name)):
+            self._client.put_manifest(repository, tag, image.manifest)
+
+    def _put_blob(self, repository: str, blob: Blob) -> None:
+        half = len(blob.data) // 2
+        parts = self._random.choice([(), (), (len(blob.data),), (half,)])
+        with self._ledger.lock:
+            self._ledger.blobs[blob.digest] = blob.data
+        with self._ledger.writing(blob.digest, ("blob", repository, blob.digest)):
+            self._client.put_blob(repository, blob, parts=parts)
+
+    def _push_blob(self) -> None:
+        """Push a blob that no manifest names, and delete every second one again."""
+        repository, _ = self._place()
+        blob = Blob("", self._random.randbytes(self._random.choice(SIZES)))
+        self._put_blob(repository, blob)
+        if self._random.random() < 0.5:
+            with self._ledger.writing(None, ("blob", repository, blob.digest)):
+                self._client.delete(f"/v2/{repository}/blobs/{blob.digest}")
+
+    def _leave_upload(self) -> None:
+        repository, _ = self._place()
+        data = self._random.randbytes(self._random.choice((5000, 1_200_000)))
+        upload = Upload(self._client.open_upload(repository), repository, data, 0)
+        with self._ledger.lock:
+            self._ledger.uploads.append(upload)
+        half = len(data) // 2
+        upload.path = self._client.append(upload.path, data[:half])
+        upload.acknowledged = half
+
+    def _delete_tag(self) -> None:
+        repository, tag = self._place()
+        with self._ledger.writing(None, ("tag", repository, tag)):
+            self._client.delete(f"/v2/{repository}/manifests/{tag}")
+
+    def _delete_image(self) -> None:
+        if self._random.random() < 0.5 and (known := self._known_image()):
+            repository, image = known
+            name = image.manifest.digest
+            tags: dict[Key, str] = {("tag", repository, tag): name for tag in TAGS}
+            with self._ledger.writing(None, ("manifest", repository, name), only=tags):
+                self._client.delete(f"/v2/{repository}/manifests/{name}")
+
+    def _read(self) -> None:
+        repository, tag = self._place()
+        start = time.monotonic()
+        found = self._client.get_manifest(repository, tag)
+        read = Read(digest(found) if found is not None else None, start, time.monotonic())
+        with self._ledger.lock:
+            self._ledger.reads.append((("tag", repository, tag), read))
+
+    def _place(self) -> tuple[str, str]:
+        return self._random.choice(REPOSITORIES), self._random.choice(TAGS)
+
+    def _known_image(self) -> tuple[str, Image] | None:
+        with self._ledger.lock:
+            known = list(self._ledger.images.values())
+        return self._random.choice(known) if known else None
+
+
+def check(server: Server, ledger: Ledger) -> None:
+    """Read everything that was touched since the last check, with nothing running beside: all of it is explained.
+
+    What is there is there whole: a manifest with all its blobs, a blob with all its bytes, a tag in the listing.
+    """
+    ledger.settle_reads()
+    client = Client(server)
+    touched = [key for key, writes in ledger.writes.items() if len(writes) > 1 or not writes[0].acknowledged]
+    present: dict[str, set[str]] = defaultdict(set)
+    for key in sorted({*touched, *(("tag", repository, tag) for repository in REPOSITORIES for tag in TAGS)}):
+        kind, repository, name = key
+        start = time.monotonic()
+        found = client.get_blob(repository, name) if kind == "blob" else client.get_manifest(repository, name)
+        value = digest(found) if found is not None else None
+        ledger.settle(key, Read(value, start))
+        if kind == "tag" and value is not None:
+            present[repository].add(name)
+            _check_image(client, ledger, value)
+    for repository in REPOSITORIES:
+        listed = expect(client.call("GET", f"/v2/{repository}/tags/list"), 200, 404)
+        tags = json.loads(listed.body).get("tags") if listed.status == 200 else None
+        assert set(tags or ()) == present[repository]
+    for upload in ledger.uploads:
+        _finish(client, upload)
+    ledger.uploads.clear()
+    client.close()
+
+
+def check_all(server: Server, ledger: Ledger) -> None:
+    """Read everything that was ever acknowledged."""
+    client = Client(server)
+    for (kind, repository, name), writes in ledger.writes.items():
+        get = client.get_blob if kind == "blob" else client.get_manifest
+        found = get(repository, name)
+        value = digest(found) if found is not None else None
+        assert explains(writes, Read(value, time.monotonic())), f"{kind} {repository} {name} is {value}: {writes}"
+    client.close()
+
+
+def _check_image(client: Client, ledger: Ledger, name: str) -> None:
+    repository, image = ledger.images[name]
+    assert client.get_manifest(repository, name) == image.manifest.data
+    for blob in image.blobs:
+        assert client.get_blob(repository, blob.digest) == blob.data, f"{blob.digest} of {name} is not there"
+
+
+def _finish(client: Client, upload: Upload) -> None:
+    """Go on with an upload where the node says that it is; no acknowledged byte is missing."""
+    answer = expect(client.call("GET", upload.path), 204, *(() if upload.acknowledged else (404,)))
+    if answer.status == 204:
+        stored = int(answer.headers.get("Range", "0--1").split("-", 1)[1]) + 1
+        assert upload.acknowledged <= stored <= len(upload.data), f"{stored} bytes of {upload.acknowledged}"
+        client.finish(location(answer), digest(upload.data), upload.data[stored:])
+        assert client.get_blob(upload.repository, digest(upload.data)) == upload.data
