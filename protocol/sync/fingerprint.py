@@ -68,8 +68,8 @@ def entry_hash(key: bytes, state: RepositoryState | ImageState | TagState | None
             value = _encode(state)
         case ImageState((_, *_) as dots):
             value = _encode(dots)
-        case TagState() if state.current.value.digest is not None:
-            value = _encode(state.current)
+        case TagState((current, *_)) if current.value.digest is not None:
+            value = _encode(current)
         case _:
             return None
     return blake3(len(key).to_bytes(4, "big") + key + value).digest()

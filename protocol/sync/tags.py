@@ -8,11 +8,14 @@ every replica. A put over a frozen value (allowed once the settings are changed,
 generation. A delete takes the rank of the value that it saw and stands just above it: it beats that value and what
 loses to it, and nothing that it did not see and that ranks higher.
 
-When the repository is deleted the greatest value may die and a lesser one count that the delete had not seen. So
-the state keeps each value that no other *covers and outranks*: one a writer, as a rule. All others are *lost* to
-a later one by the same writer and go to the history, a table of its own, so that a tag that moves all day stays
-one small row. Each value tells what its writer had seen of the tag, which decides exactly whether two values were
-written apart: then the loser's writer did not mean to be overwritten, and ``TagConflict`` says so.
+Each value also tells what its writer had seen of the tag. A value that was seen by the writer of one that outranks
+it is *lost* to that one, for good, and goes to the history: a table of its own, so that a tag that moves all day
+stays one small row. The state keeps those that are lost to none: the one that counts, and those that were written
+apart from it, of which one may count when a delete of the repository kills the first. For such a loss the loser's
+writer did not mean to be overwritten, and ``TagConflict`` says so.
+
+What a delete of the repository killed counts no more, but what was lost to it stays lost: else a delete that had
+not seen an old value would bring it back. So a dead value stays as a *shadow* while one that it saw is not dead.
 """
 
 from collections.abc import Iterable
@@ -26,7 +29,7 @@ from protocol.sync.vector import Count, Dead, Dot, Mark, is_dead, vector
 
 HISTORY = 100  # Values that are shown of one tag, and kept of each of its writers.
 
-Rank: TypeAlias = tuple[int, bool, int, str, bool, Dot, int, str, str, tuple[Dot, ...]]
+Rank: TypeAlias = tuple[int, bool, int, str, bool, Dot, int, int, str, str, tuple[Dot, ...]]
 
 
 class TagDot(Mark, frozen=True, array_like=True):
@@ -37,14 +40,15 @@ class TagDot(Mark, frozen=True, array_like=True):
 
 
 class TagState(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of one tag of one repository name: the values that count or could; never empty."""
+    """What is known of one tag of one repository name: the values that are lost to none."""
 
-    values: tuple[TagDot, ...]  # The greatest rank first.
+    values: tuple[TagDot, ...] = ()  # Those alive, the greatest rank first.
+    shadows: tuple[TagDot, ...] = ()  # Those dead; as a rule there are none.
 
     @property
-    def current(self) -> TagDot:
-        """The value that counts; the tag is deleted where it has no digest."""
-        return self.values[0]
+    def current(self) -> TagDot | None:
+        """The value that counts; the tag is not there where there is none, or one without a digest."""
+        return self.values[0] if self.values else None
 
 
 class TagConflict(msgspec.Struct, frozen=True):
@@ -68,36 +72,34 @@ def merge_tag(state: TagState | None, entry: TagPut, dot: Dot, hlc: int, dead: t
     The state in the answer is *state* itself where nothing changes.
     """
     new = TagDot(dot, entry.key.life, hlc, entry.value)
-    if dead and is_dead(new, dead):
+    is_alive = not dead or not is_dead(new, dead)
+    if not is_alive and _is_spent(new, dead):
         return TagMerged(state)
     if state is None:
-        return TagMerged(TagState((new,)))
-    above: list[TagDot] = []
-    below: list[TagDot] = []
-    lost: list[TagDot] = []
-    new_rank = rank(new)
-    for old in state.values:
-        if new == old:
-            return TagMerged(state)
-        outranked = rank(old) > new_rank
-        if outranked and old.covers(new):
-            return TagMerged(state, (new,))
-        if not outranked and new.covers(old):
-            lost.append(old)
-        else:
-            (above if outranked else below).append(old)
-    old = state.values[0]
-    winner, loser = (old, new) if above else (new, old)
-    conflict = TagConflict(winner, loser) if _is_conflict(winner, loser) else None
-    return TagMerged(TagState((*above, new, *below)), tuple(lost), conflict)
+        return TagMerged(TagState((new,)) if is_alive else TagState((), (new,)))
+    for old in state.values + state.shadows:
+        if _loses(new, old):
+            return TagMerged(state, (new,) if is_alive and new != old else ())
+    values = [old for old in state.values if not _loses(old, new)]
+    shadows = state.shadows and tuple(old for old in state.shadows if not _loses(old, new))
+    lost = tuple(old for old in state.values if old not in values) if len(values) < len(state.values) else ()
+    if not is_alive:
+        return TagMerged(TagState(tuple(values), _sorted((*shadows, new))), lost)
+    conflict = _conflict(state.values[0], new) if values else None
+    return TagMerged(TagState(_sorted((*values, new)), shadows), lost, conflict)
 
 
 def bury_tag(state: TagState, dead: tuple[Dead, ...]) -> TagState | None:
-    """Apply the deletes of its repository to a tag; ``is_dead`` tells for each row of the history."""
-    values = tuple(value for value in state.values if not is_dead(value, dead))
-    if len(values) == len(state.values):
+    """Apply the deletes of its repository to a tag; ``None`` where nothing is left to remember.
+
+    For each row of the history ``is_dead`` tells.
+    """
+    values = tuple(one for one in state.values if not is_dead(one, dead))
+    died = tuple(one for one in state.values if is_dead(one, dead)) if len(values) < len(state.values) else ()
+    shadows = _sorted(tuple(one for one in state.shadows + died if not _is_spent(one, dead)))
+    if values == state.values and shadows == state.shadows:
         return state
-    return TagState(values) if values else None
+    return TagState(values, shadows) if values or shadows else None
 
 
 def next_tag_value(  # noqa: PLR0913 - the parts of the value, by keyword.
@@ -106,14 +108,17 @@ def next_tag_value(  # noqa: PLR0913 - the parts of the value, by keyword.
     """Return the value that points a tag at *digest*, and outranks what it has; *dot* is of the record to be."""
     if state is None:
         return TagValue(digest, hlc, node, frozen, 0, by)
+    seen = _seen(state, dot)
+    if not state.values:
+        return TagValue(digest, hlc, node, frozen, 0, by, seen)
     old = state.values[0].value
     stays = not old.frozen and (frozen or (hlc, node) > (old.hlc, old.node))
-    return TagValue(digest, hlc, node, frozen, old.generation + (not stays), by, _seen(state, dot))
+    return TagValue(digest, hlc, node, frozen, old.generation + (not stays), by, seen)
 
 
 def tag_delete_of(state: TagState | None, *, by: str, dot: Dot) -> TagValue | None:
     """Return the value that deletes the tag as it is, or ``None`` where there is nothing to delete."""
-    if state is None or state.values[0].value.digest is None:
+    if state is None or not state.values or state.values[0].value.digest is None:
         return None
     old = state.values[0].value
     return TagValue(None, old.hlc, old.node, old.frozen, old.generation, by, _seen(state, dot))
@@ -131,6 +136,7 @@ def rank(one: TagDot) -> Rank:
         value.digest is None,
         one.dot,
         one.life,
+        one.hlc,
         value.digest or "",
         value.by,
         value.seen,
@@ -168,14 +174,28 @@ def history_excess(lost: Iterable[TagDot]) -> list[TagDot]:
 
 
 def _seen(state: TagState, dot: Dot) -> tuple[Dot, ...]:
-    if len(state.values) == 1:
-        one = state.values[0].dot
-        return () if (one.node, one.incarnation) == (dot.node, dot.incarnation) else (one,)
-    dots = vector([value.dot for value in state.values]).dots
-    return tuple(one for one in dots if (one.node, one.incarnation) != (dot.node, dot.incarnation))
+    dots: list[Dot] = []
+    for one in state.values + state.shadows:
+        dots.append(one.dot)
+        dots.extend(one.value.seen)
+    return tuple(one for one in vector(dots).dots if one.node != dot.node or one.incarnation != dot.incarnation)
 
 
-def _is_conflict(winner: TagDot, loser: TagDot) -> bool:
+def _loses(one: TagDot, other: TagDot) -> bool:
+    return saw(other, one) and rank(other) >= rank(one)
+
+
+def _is_spent(one: TagDot, dead: tuple[Dead, ...]) -> bool:
+    """Whether all that could be lost to *one*, which is dead, is dead as well."""
+    return all(is_dead(Mark(dot, one.life), dead) for dot in one.value.seen)
+
+
+def _sorted(values: tuple[TagDot, ...]) -> tuple[TagDot, ...]:
+    return values if len(values) < 2 else tuple(sorted(values, key=rank, reverse=True))
+
+
+def _conflict(old: TagDot, new: TagDot) -> TagConflict | None:
+    winner, loser = (new, old) if rank(new) > rank(old) else (old, new)
     if loser.value.digest is None or winner.value.digest == loser.value.digest:
-        return False
-    return not saw(winner, loser) and not saw(loser, winner)
+        return None
+    return None if saw(winner, loser) or saw(loser, winner) else TagConflict(winner, loser)
