@@ -1,0 +1,13 @@
+"""What the command line asks of the node, under ``/admin/v1/``: on its control socket only, never on a client's port.
+
+JSON both ways. A refusal is ``{"error": {"code": name of its class, "message": ...}}`` with its status. Who can open
+the socket (mode 0600) is the user that the node runs as, so every call is made as the account's root.
+
+* ``routes``       the table of all of them
+* ``answer``       runs a handler and turns a ``Refusal`` into JSON
+* ``control``      what is handed in for peers
+* ``images``       repositories, tags, images, how much is stored
+* ``replication``  replication rules and status, pull-through rules
+* ``peers``        invitations, the authority, trust, other nodes
+* ``status``       is it up, and which version
+"""

@@ -1,0 +1,73 @@
+"""What the admin door is handed for everything that concerns peers, and what these functions return.
+
+``node.peers`` is a sister room, so ``node.daemon`` passes its doings in as functions. The structs are the JSON that
+the command line prints.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+
+class InvitationAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``POST /admin/v1/invitations``."""
+
+    region: str | None = None  # None: a replica of this registry.
+    lifetime: float = 86_400.0  # Seconds.
+    addresses: tuple[str, ...] = ()  # ``HOST:PORT`` for the joiner to dial; none: what the node advertises.
+
+
+class Invited(msgspec.Struct, frozen=True):
+    """A token, shown this once."""
+
+    token: str
+    region: str
+    expires: float  # UTC, seconds since 1970.
+
+
+class AuthorityShown(msgspec.Struct, frozen=True):
+    """The authority of this node's account."""
+
+    account: str
+    fingerprint: str  # SHA-256 of its public key, hexadecimal.
+    certificate: str  # PEM.
+
+
+class TrustAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``POST /admin/v1/trust``."""
+
+    account: str
+    certificate: str  # PEM.
+    addresses: tuple[str, ...] = ()  # ``HOST:PORT``
+
+
+class TrustedAccount(msgspec.Struct, frozen=True):
+    """Another account that this one trusts."""
+
+    account: str
+    fingerprints: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+class PeerSeen(msgspec.Struct, frozen=True):
+    """Another node, as this one knows it."""
+
+    node: str
+    registry: str  # ``account/region``
+    addresses: tuple[str, ...]
+    state: str  # ``up`` or ``down``: whether there is a session with it.
+    since: float | None = None  # UTC, seconds since 1970; None: never seen.
+
+
+@dataclass(frozen=True, slots=True)
+class PeerControl:
+    """Each raises what ``protocol.errors`` names."""
+
+    invite: Callable[[InvitationAsked], Awaitable[Invited]]
+    authority: Callable[[], AuthorityShown]
+    trust_add: Callable[[TrustAsked], Awaitable[TrustedAccount]]
+    trust_list: Callable[[], Sequence[TrustedAccount]]
+    trust_remove: Callable[[str], Awaitable[None]]
+    """By account."""
+    peers: Callable[[], Sequence[PeerSeen]]

@@ -1,0 +1,56 @@
+"""The table of this door, and the application that serves it."""
+
+from node.api.admin import images, peers, replication, status
+from node.api.admin.answer import Admin, Handler, answer, json
+from node.http.message import Application, Request, Response
+from node.http.router import MethodNotAllowed, NotFound, Route, Router
+from protocol.auth.caller import Caller, root_of
+
+_IMAGE = "/admin/v1/repositories/{name}/images/{reference}"
+_PULL_THROUGH = "/admin/v1/pull-through"
+
+ROUTES: tuple[Route[Handler], ...] = (
+    Route("GET", "/admin/v1/healthz", "ecr:DescribeRegistry", status.get_health),
+    Route("GET", "/admin/v1/version", "ecr:DescribeRegistry", status.get_version),
+    Route("GET", "/admin/v1/repositories", "ecr:DescribeRepositories", images.get_repositories),
+    Route("GET", "/admin/v1/repositories/{name}/tags", "ecr:ListImages", images.get_tags),
+    Route("GET", _IMAGE, "ecr:DescribeImages", images.get_image),
+    Route("DELETE", _IMAGE, "ecr:BatchDeleteImage", images.delete_image),
+    Route("GET", "/admin/v1/usage", "ecr:DescribeRegistry", images.get_usage),
+    Route("PUT", "/admin/v1/replication", "ecr:PutReplicationConfiguration", replication.put_replication_rules),
+    Route("GET", "/admin/v1/replication", "ecr:DescribeRegistry", replication.get_replication_rules),
+    Route(
+        "GET",
+        "/admin/v1/replication/status",
+        "ecr:DescribeImageReplicationStatus",
+        replication.get_replication_status,
+    ),
+    Route("PUT", _PULL_THROUGH, "ecr:CreatePullThroughCacheRule", replication.put_pull_through_rule),
+    Route("GET", _PULL_THROUGH, "ecr:DescribePullThroughCacheRules", replication.get_pull_through_rules),
+    Route("DELETE", _PULL_THROUGH, "ecr:DeletePullThroughCacheRule", replication.delete_pull_through_rule),
+    Route("GET", "/admin/v1/peers", "ecr:DescribeRegistry", peers.get_peers),
+    Route("POST", "/admin/v1/invitations", "ecr:PutRegistryPolicy", peers.post_invitation),
+    Route("GET", "/admin/v1/authority", "ecr:DescribeRegistry", peers.get_authority),
+    Route("POST", "/admin/v1/trust", "ecr:PutRegistryPolicy", peers.post_trust),
+    Route("GET", "/admin/v1/trust", "ecr:GetRegistryPolicy", peers.get_trust),
+    Route("DELETE", "/admin/v1/trust/{account}", "ecr:DeleteRegistryPolicy", peers.delete_trust),
+)
+
+
+def admin_application(admin: Admin) -> Application:
+    """Return what the control socket serves."""
+    router = Router(ROUTES)
+    account = admin.registry.name.account
+    root = root_of(account)
+
+    async def application(request: Request) -> Response:
+        match router.match(request.method, request.path):
+            case NotFound():
+                return json({"error": {"code": "NotFound", "message": f"no such path: {request.path}"}}, 404)
+            case MethodNotAllowed(allowed):
+                return json({"error": {"code": "MethodNotAllowed", "message": f"allowed: {', '.join(allowed)}"}}, 405)
+            case found:
+                request.params = found.params
+                return await answer(found.route.handler, admin, Caller(root, account, request=request.id), request)
+
+    return application

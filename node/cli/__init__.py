@@ -1,0 +1,22 @@
+"""The ``entrepot`` command.
+
+A command parses its arguments, asks the node that serves the data directory over its control socket, and prints. It
+opens no store: only ``init``, ``join`` and ``serve`` work on the directory itself, and ``invite``, ``trust`` and
+``authority`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit codes of ``failures``.
+
+* ``main``         the entry point and the table of commands, which imports only what the one given needs
+* ``options``      ``--data``, ``--json``, examples in the help
+* ``failures``     exit codes and messages
+* ``control``      HTTP over ``DIR/control.sock``
+* ``output``       tables, tab-separated lines, JSON
+* ``serve``        start a node
+* ``identity``     init, invite, join, authority
+* ``trust``        accounts that this one trusts
+* ``directory``    what these do where no node runs
+* ``images``       repo, tag, image, du
+* ``replication``  replication rules and what they have done
+* ``pullthrough``  pull-through rules
+* ``peers``        the other nodes
+* ``config``       check and show the configuration, print its schema
+* ``version``      what is installed
+"""

@@ -1,0 +1,131 @@
+"""Talks to the running node by the socket in its data directory: HTTP/1.1, JSON both ways.
+
+The socket is the node's own and readable by its user only (0600), so that who may connect may do everything. A path
+over 107 bytes does not fit into a socket address: then the directory is opened and the socket dialled through
+``/proc/self/fd``.
+"""
+
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from node.cli.failures import Failed, NotRunning, failure
+
+SOCKET = "control.sock"
+PATIENCE = 60.0  # Seconds: a delete waits for a commit, an invitation for a node that holds the authority.
+PAGE = 1000  # Rows asked for at once.
+_NOBODY = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+_MAX_SOCKET_PATH = 107  # Bytes: sun_path of Linux, less the zero at its end.
+
+
+class _Refused(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Refused
+
+
+class Control:
+    """The node that serves *data*."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def running(self) -> bool:
+        """Return whether a node answers there."""
+        connection = self._connection()
+        try:
+            connection.connect()
+        except _NOBODY:
+            return False
+        except OSError as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        return True
+
+    def get(self, path: str, **query: str | int | None) -> Any:  # noqa: ANN401 - JSON.
+        """Return the answer of ``GET /admin/v1/``*path*."""
+        return self.call("GET", path, query=query)
+
+    def call(
+        self, method: str, path: str, *, query: dict[str, str | int | None] | None = None, body: bytes = b""
+    ) -> Any:  # noqa: ANN401 - JSON.
+        """Send one request and return its decoded answer, ``None`` where there is none.
+
+        Raises:
+            NotRunning: nobody answers at the socket.
+            NotFound, Refused, Failed: the node's own answer, by its status.
+        """
+        named = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        target = "/admin/v1/" + quote(path, safe="/:@") + (f"?{urlencode(named)}" if named else "")
+        connection = self._connection()
+        try:
+            connection.request(method, target, body or None, {"content-type": "application/json"} if body else {})
+            response = connection.getresponse()
+            answer = response.read()
+        except _NOBODY as error:
+            start = f"entrepot serve --data {self._data}"
+            raise NotRunning(f"no node is running on {self._data}; start one: {start}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        return _decoded(response.status, answer)
+
+    def pages(self, path: str, key: str, **query: str | None) -> Iterator[list[Any]]:
+        """Yield the list under *key* of each page of *path*, until a page names no next one."""
+        after: str | None = None
+        while True:
+            answer = self.get(path, after=after, limit=PAGE, **query)
+            yield answer[key]
+            after = answer.get("next")
+            if after is None:
+                return
+
+    def _unreachable(self, error: Exception) -> Failed:
+        if isinstance(error, PermissionError):
+            return Failed(f"{self._data / SOCKET} belongs to another user; run this as the user of the node")
+        return Failed(
+            f"the node on {self._data} did not answer: {str(error) or type(error).__name__}; its log says why"
+        )
+
+    def _connection(self) -> "_UnixConnection":
+        return _UnixConnection(self._data)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, directory: Path) -> None:
+        super().__init__("localhost", timeout=PATIENCE)
+        self._directory = directory
+
+    def connect(self) -> None:  # type: ignore[explicit-override]  # 3.12 has it.
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        path = self._directory / SOCKET
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+            self.sock.connect(str(path))
+            return
+        directory = os.open(self._directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{directory}/{SOCKET}")
+        finally:
+            os.close(directory)
+
+
+def _decoded(status: int, answer: bytes) -> Any:  # noqa: ANN401 - JSON.
+    if status < 400:
+        return msgspec.json.decode(answer) if answer else None
+    try:
+        refused = msgspec.json.decode(answer, type=_ErrorBody).error
+    except msgspec.DecodeError as error:
+        raise Failed(f"the node answered {status}; its log says why") from error
+    raise failure(status, refused.message)

@@ -1,0 +1,156 @@
+"""``entrepot repo``, ``tag``, ``image`` and ``du``: what is in the registry."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.cli.control import Control
+from node.cli.options import data_option, examples, json_option
+from node.cli.output import Cell, Moment, Size, print_fields, print_json, print_rows
+from protocol.errors import Refusal
+from protocol.oci.digest import digest
+from protocol.oci.names import repository_name, tag_name
+
+
+class ImageReference(click.ParamType[tuple[str, str]]):
+    """``repository:tag`` or ``repository@digest``, as a pair of repository and tag or digest."""
+
+    name = "REF"
+
+    def convert(  # type: ignore[explicit-override]  # 3.12 has it.
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Parse *value*, or end with a usage error that says what is missing."""
+        name, at, reference = value.partition("@")
+        try:
+            if at:
+                return repository_name(name), digest(reference)
+            name, colon, reference = value.rpartition(":")
+            if not colon:
+                self.fail(f"{value!r} names no tag and no digest; say {value}:TAG or {value}@sha256:...", param, ctx)
+            return repository_name(name), tag_name(reference)
+        except Refusal as refusal:
+            self.fail(str(refusal), param, ctx)
+
+
+def _repository(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    try:
+        return repository_name(value)
+    except Refusal as refusal:
+        raise click.BadParameter(str(refusal)) from refusal
+
+
+@click.group(epilog=examples("entrepot repo ls"))
+def repo() -> None:
+    """Repositories."""
+
+
+@repo.command("ls", epilog=examples("entrepot repo ls", "entrepot repo ls --data a --json"))
+@json_option
+@data_option
+def repo_ls(data: Path, as_json: bool) -> None:
+    """List the repositories, in the order of their names."""
+    pages = Control(data).pages("repositories", "repositories")
+    if as_json:
+        print_json({"repositories": [name for page in pages for name in page]})
+    else:
+        print_rows(["REPOSITORY"], ([[name] for name in page] for page in pages), empty="No repositories yet.")
+
+
+@click.group(epilog=examples("entrepot tag ls library/nginx"))
+def tag() -> None:
+    """Tags."""
+
+
+@tag.command("ls", epilog=examples("entrepot tag ls library/nginx", "entrepot tag ls library/nginx --json"))
+@click.argument("repository", metavar="REPO", callback=_repository)
+@json_option
+@data_option
+def tag_ls(repository: str, data: Path, as_json: bool) -> None:
+    """List the tags of a repository, in the order of their names."""
+    pages = Control(data).pages(f"repositories/{repository}/tags", "tags")
+    if as_json:
+        print_json({"repository": repository, "tags": [name for page in pages for name in page]})
+    else:
+        print_rows(["TAG"], ([[name] for name in page] for page in pages), empty=f"{repository} has no tags.")
+
+
+@click.group(epilog=examples("entrepot image inspect library/nginx:1.27"))
+def image() -> None:
+    """Images."""
+
+
+@image.command(
+    epilog=examples(
+        "entrepot image inspect library/nginx:1.27",
+        "entrepot image inspect library/nginx@sha256:4bf5... --json",
+    )
+)
+@click.argument("reference", metavar="REF", type=ImageReference())
+@json_option
+@data_option
+def inspect(reference: tuple[str, str], data: Path, as_json: bool) -> None:
+    """Show an image: its digest, tags, sizes and parts. REF is repository:tag or repository@digest."""
+    found = Control(data).get(_image_path(reference))
+    if as_json:
+        print_json(found)
+        return
+    print_fields(_image_fields(found))
+
+
+@image.command(
+    epilog=examples("entrepot image rm library/nginx:1.27", "entrepot image rm library/nginx@sha256:4bf5...")
+)
+@click.argument("reference", metavar="REF", type=ImageReference())
+@json_option
+@data_option
+def rm(reference: tuple[str, str], data: Path, as_json: bool) -> None:
+    """Delete a tag (repository:tag), or an image with all its tags (repository@digest)."""
+    Control(data).call("DELETE", _image_path(reference))
+    name, which = reference
+    if as_json:
+        print_json({"repository": name, "deleted": which})
+    else:
+        click.echo(f"Deleted {name}{'@' if ':' in which else ':'}{which}")
+
+
+@click.command(epilog=examples("entrepot du", "entrepot du --json"))
+@json_option
+@data_option
+def du(data: Path, as_json: bool) -> None:
+    """Show what takes how much room."""
+    usage = Control(data).get("usage")
+    if as_json:
+        print_json(usage)
+    else:
+        print_fields((name.replace("_", " "), _usage_cell(name, value)) for name, value in usage.items())
+
+
+def _image_path(reference: tuple[str, str]) -> str:
+    return f"repositories/{reference[0]}/images/{reference[1]}"
+
+
+def _image_fields(found: dict[str, Any]) -> list[tuple[str, Cell]]:
+    fields: list[tuple[str, Cell]] = [
+        ("repository", found["repository"]),
+        ("digest", found["digest"]),
+        ("media type", found["media_type"]),
+        ("tags", ", ".join(found["tags"]) or None),
+        ("pushed", Moment(found["pushed_at"])),
+        ("manifest size", Size(found["size"])),
+        ("image size", Size(found["image_size"])),
+        ("artifact type", found.get("artifact_type")),
+        ("subject", found.get("subject")),
+    ]
+    fields += [("child", _part(row)) for row in found["children"]]
+    fields += [("blob", _part(row)) for row in found["blobs"]]
+    return [field for field in fields if field[1] is not None]
+
+
+def _part(row: str | dict[str, Any]) -> str:
+    return row if isinstance(row, str) else " ".join(str(value) for value in row.values() if value not in (None, ""))
+
+
+def _usage_cell(name: str, value: float) -> Cell:
+    return Size(value) if name.endswith(("bytes", "size", "free")) else int(value)

@@ -1,0 +1,83 @@
+"""``entrepot serve``."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from node import daemon
+from node.cli.failures import WrongUsage
+from node.cli.options import data_flag, examples, json_option
+from node.config.load import ConfigInvalid, load
+
+KEYS = {
+    "data": "node.data",
+    "listen": "listen.address",
+    "peer_listen": "listen.peer",
+    "advertise": "listen.advertise",
+    "tls_cert": "listen.tls_certificate",
+    "tls_key": "listen.tls_key",
+    "allow_open_network": "listen.allow_open_network",
+}
+"""Flag -> key of the configuration."""
+
+
+@click.command(
+    epilog=examples(
+        "entrepot serve",
+        "entrepot serve --data a --listen 127.0.0.1:5001 --peer-listen 127.0.0.1:6001",
+        "entrepot serve --config /etc/entrepot.toml",
+        "entrepot serve --listen 0.0.0.0:443 --tls-cert server.pem --tls-key server.key --allow-open-network",
+    )
+)
+@click.option("--config", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="TOML file.")
+@data_flag
+@click.option("--listen", multiple=True, metavar="HOST:PORT", help="For clients; repeated for several addresses.")
+@click.option("--peer-listen", metavar="HOST:PORT", help="For other nodes; without it none can dial this one.")
+@click.option("--advertise", metavar="HOST:PORT", help="Where other nodes reach --peer-listen from outside.")
+@click.option("--tls-cert", metavar="F", help="Certificate chain for clients, PEM.")
+@click.option("--tls-key", metavar="F", help="Its key, PEM.")
+@click.option("--allow-open-network", is_flag=True, help="Listen off loopback although nobody has to log in.")
+@click.option("--hints/--no-hints", default=None, help="Print how to push and pull; on a terminal that is the default.")
+@json_option
+def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object) -> None:
+    """Start a node.
+
+    Runs until it gets SIGTERM or SIGINT, and then lets requests in flight finish. Flags win over the environment
+    (ENTREPOT_LISTEN__ADDRESS=...), that over the file; `entrepot config schema` names every key. An empty data
+    directory on a loopback address initializes itself, for a node without peers.
+
+    With --json one line of JSON says where the node listens, once it does.
+    """
+    overrides = {KEYS[name]: value for name, value in flags.items() if value not in {None, (), False}}
+    try:
+        config = load(file, os.environ, overrides)
+    except ConfigInvalid as error:
+        raise WrongUsage(str(error)) from error
+    sys.exit(daemon.main(config, announce=_announcement(as_json=as_json, hints=hints)))
+
+
+def _announcement(*, as_json: bool, hints: bool | None) -> Callable[[Sequence[str]], None]:
+    def announce(addresses: Sequence[str]) -> None:
+        if as_json:
+            click.echo(msgspec.json.encode({"addresses": addresses}))
+        elif sys.stdout.isatty() if hints is None else hints:
+            click.echo(how_to_use(addresses[0]))
+
+    return announce
+
+
+def how_to_use(address: str) -> str:
+    """Return the lines with which an image is pushed and pulled at *address*."""
+    return f"""Listening on {address}. Push and pull an image:
+
+  docker tag IMAGE {address}/IMAGE && docker push {address}/IMAGE
+  docker pull {address}/IMAGE
+
+  skopeo copy --dest-tls-verify=false docker://docker.io/library/busybox docker://{address}/library/busybox
+  skopeo inspect --tls-verify=false docker://{address}/library/busybox
+
+Stop it with Ctrl-C."""
