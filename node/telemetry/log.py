@@ -30,6 +30,7 @@ _MAX_FIELD = 4096  # Characters of one field in text; a traceback is cut in its 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 Style: TypeAlias = Literal["json", "text"]
 
+
 def style_for(fd: int) -> Style:
     """Text where *fd* is a terminal, else JSON."""
     return "text" if os.isatty(fd) else "json"

@@ -35,7 +35,6 @@ Read: TypeAlias = Callable[[], float | Mapping[str, float]]
 Watched: TypeAlias = Literal[
     "entrepot_connections",
     "entrepot_connections_accepted_total",
-    "entrepot_limit_hits_total",
     "entrepot_uploads_in_progress",
     "entrepot_journal_position",
     "entrepot_follower_lag_records",
@@ -50,7 +49,6 @@ Watched: TypeAlias = Literal[
 WATCHED: Mapping[Watched, tuple[str, str]] = {
     "entrepot_connections": ("Client connections that are open.", ""),
     "entrepot_connections_accepted_total": ("Client connections accepted since the start.", ""),
-    "entrepot_limit_hits_total": ("Requests and connections refused by a limit of the engine.", "limit"),
     "entrepot_uploads_in_progress": ("Uploads that are open.", ""),
     "entrepot_journal_position": ("Local number of the last record in the journal.", ""),
     "entrepot_follower_lag_records": ("Records that a follower of the journal has still before it.", "follower"),
@@ -86,6 +84,7 @@ class Metrics:
         self._other = self._doors["other"]
         self._lags = [0] * (len(_LAG_BUCKETS) + 1)
         self._lag_sum = 0.0
+        self._limit_hits: dict[str, int] = {}
         self._version = version
         self._watched: dict[Watched, Read] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -110,6 +109,11 @@ class Metrics:
         counts.sent += sent
         counts.received += received
 
+    def count_limit_hit(self, limit: str) -> None:
+        """Count one request or connection that a limit of the engine refused; *limit* is the engine's word for it."""
+        if limit in self._limit_hits or len(self._limit_hits) < MAX_CHILDREN:
+            self._limit_hits[limit] = self._limit_hits.get(limit, 0) + 1
+
     def observe_loop_lag(self, seconds: float) -> None:
         """Count one measurement of how much later than asked the event loop came back."""
         self._lags[bisect_left(_LAG_BUCKETS, seconds)] += 1
@@ -127,6 +131,10 @@ class Metrics:
         lag = HistogramMetricFamily("entrepot_loop_lag_seconds", "How much later than asked the event loop came back.")
         lag.add_metric((), _cumulative(_LAG_BUCKETS, self._lags), self._lag_sum)
         yield lag
+        hits = CounterMetricFamily("entrepot_limit_hits", "What a limit of the engine refused.", labels=("limit",))
+        for limit, count in self._limit_hits.items():
+            hits.add_metric((limit,), count)
+        yield hits
         for name, read in self._watched.items():
             yield _watched_family(name, read())
 

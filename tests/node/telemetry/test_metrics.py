@@ -64,9 +64,18 @@ def test_the_size_does_not_depend_on_what_clients_choose(metrics: Metrics) -> No
     assert lines() == before
 
 
-def test_a_watched_set_is_bounded(metrics: Metrics) -> None:
-    metrics.watch("entrepot_limit_hits_total", lambda: {f"limit{number}": 1.0 for number in range(9999)})
+def test_sets_are_bounded(metrics: Metrics) -> None:
+    metrics.watch("entrepot_replication_lag_seconds", lambda: {f"1/{number}": 1.0 for number in range(9999)})
+    for number in range(9999):
+        metrics.count_limit_hit(f"limit {number}")
+    assert metrics.render().count(b"entrepot_replication_lag_seconds{") == MAX_CHILDREN
     assert metrics.render().count(b"entrepot_limit_hits_total{") == MAX_CHILDREN
+
+
+def test_limit_hits_are_counted_by_limit(metrics: Metrics) -> None:
+    for _ in range(3):
+        metrics.count_limit_hit("head")
+    assert value(metrics, 'entrepot_limit_hits_total{limit="head"}') == 3
 
 
 def test_the_version_is_shown(metrics: Metrics) -> None:
