@@ -1,0 +1,62 @@
+"""What no single value can be wrong about: settings that need or exclude each other."""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from node.config.addresses import host_port, is_loopback, is_wildcard
+from node.config.settings import Config, ListenSettings
+
+Fault: TypeAlias = tuple[str, str]
+"""(dotted key, what is wrong and what would be right)."""
+
+
+def faults(config: Config) -> Iterator[Fault]:
+    """Yield what does not go together in *config*."""
+    listen = config.listen
+    yield from _addresses(listen)
+    yield from _tls(listen)
+    yield from _open_network(listen)
+    yield from _peer(listen)
+
+
+def _addresses(listen: ListenSettings) -> Iterator[Fault]:
+    bound = [one for one in (*listen.address, listen.peer) if one is not None and host_port(one)[1]]
+    for one in sorted({one for one in bound if bound.count(one) > 1}):
+        yield ("listen.peer" if one == listen.peer else "listen.address"), f"{one} is listened to twice"
+
+
+def _tls(listen: ListenSettings) -> Iterator[Fault]:
+    if listen.tls_certificate is not None and listen.tls_key is None:
+        yield "listen.tls_key", "missing beside listen.tls_certificate (--tls-key)"
+    if listen.tls_key is not None and listen.tls_certificate is None:
+        yield "listen.tls_certificate", "missing beside listen.tls_key (--tls-cert)"
+
+
+def _open_network(listen: ListenSettings) -> Iterator[Fault]:
+    exposed = ", ".join(one for one in listen.address if not is_loopback(one))
+    if exposed and not listen.allow_open_network:
+        yield (
+            "listen.address",
+            f"{exposed} can be reached from other machines, and this version cannot yet tell who may do what: everyone "
+            "there could push, pull and delete. Listen on 127.0.0.1 or [::1]; or, where that is meant, give a "
+            "certificate (--tls-cert, --tls-key) and say --allow-open-network (listen.allow_open_network = true)",
+        )
+    elif exposed and listen.tls_certificate is None:
+        yield (
+            "listen.tls_certificate",
+            f"missing: {exposed} can be reached from other machines, which is done with TLS only "
+            "(--tls-cert, --tls-key)",
+        )
+
+
+def _peer(listen: ListenSettings) -> Iterator[Fault]:
+    if listen.peer is not None and is_wildcard(listen.peer) and listen.advertise is None:
+        yield (
+            "listen.advertise",
+            f"missing: other nodes cannot dial {listen.peer}; name the address that they can (--advertise HOST:PORT)",
+        )
+    if listen.advertise is not None:
+        if listen.peer is None:
+            yield "listen.advertise", "there is nothing to advertise without listen.peer (--peer-listen HOST:PORT)"
+        if is_wildcard(listen.advertise) or not host_port(listen.advertise)[1]:
+            yield "listen.advertise", f"nobody can dial {listen.advertise}; name one host and its port"

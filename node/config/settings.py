@@ -1,0 +1,106 @@
+"""Every setting: its key, type, default and meaning. ``entrepot config schema`` and ``show`` print what stands here."""
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from node.config.addresses import Address
+
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+File: TypeAlias = Annotated[str, Meta(min_length=1)]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[node]``."""
+
+    data: Annotated[str, Meta(min_length=1, description="Directory that holds everything the node keeps.")] = (
+        "./entrepot-data"
+    )
+
+
+class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[listen]``."""
+
+    address: Annotated[
+        tuple[Address, ...],
+        Meta(min_length=1, max_length=16, description="Where clients connect: HOST:PORT, port 0 for any free one."),
+    ] = (Address("127.0.0.1:5000"),)
+    peer: Annotated[Address | None, Meta(description="Where other nodes connect: HOST:PORT, always with TLS.")] = None
+    advertise: Annotated[
+        Address | None,
+        Meta(description="What other nodes dial instead of listen.peer; needed where that is a wildcard."),
+    ] = None
+    public_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=64, description="Names by which clients know this node, beside its addresses: HOST or HOST:PORT."
+        ),
+    ] = ()
+    tls_certificate: Annotated[File | None, Meta(description="PEM file: certificate chain, the node's own first.")] = (
+        None
+    )
+    tls_key: Annotated[File | None, Meta(description="PEM file: private key of tls_certificate.")] = None
+    allow_open_network: Annotated[
+        bool, Meta(description="Let everyone who reaches an address off loopback push, pull and delete.")
+    ] = False
+
+
+class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[registry]``."""
+
+    create_on_push: Annotated[
+        Literal["any", "templates", "never"],
+        Meta(description="Which pushes create a repository: any; those that a template matches, as at ECR; none."),
+    ] = "any"
+    missing_content: Annotated[
+        Literal["refuse", "sparse-index", "allow"],
+        Meta(description="A manifest that names what is not here: refuse it; take an index all the same; take any."),
+    ] = "refuse"
+    manifest_limit: Annotated[
+        int, Meta(ge=65_536, le=64 * 2**20, description="Bytes of the largest manifest that is taken.")
+    ] = 4 * 2**20
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[limits]``: those of ``node.http.limits`` that an operator may have to move, by name, and two more."""
+
+    connections: Annotated[Count, Meta(description="Open connections in all.")] = 4096
+    connections_each: Annotated[Count, Meta(description="Open connections of one client address.")] = 1024
+    streams: Annotated[int, Meta(ge=1, le=1000, description="HTTP/2 requests at once on one connection.")] = 100
+    handshake: Annotated[Seconds, Meta(description="Seconds for a TLS handshake.")] = 10.0
+    receiving_head: Annotated[Seconds, Meta(description="Seconds for a request's head, from its first byte.")] = 10.0
+    idle: Annotated[Seconds, Meta(description="Seconds that a connection is kept for its next request.")] = 75.0
+    patience: Annotated[Seconds, Meta(description="Seconds for a body to move limits.progress bytes.")] = 30.0
+    progress: Annotated[int, Meta(ge=1, le=2**30, description="Bytes that a body has to move in that time.")] = (
+        30 * 1024
+    )
+    upload_expiry_hours: Annotated[
+        int, Meta(ge=1, le=8760, description="Hours after its last byte that an unfinished upload is dropped.")
+    ] = 72
+    grace: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds that open requests have left when the node stops.")
+    ] = 20.0
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[log]``."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = (
+        "info"
+    )
+    format: Annotated[
+        Literal["auto", "json", "text"], Meta(description="One JSON object or text a line; auto: text on a terminal.")
+    ] = "auto"
+    access: Annotated[bool, Meta(description="Log each request.")] = True
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of a node. Values made by ``load`` are checked; defaults are right as they stand."""
+
+    node: NodeSettings = NodeSettings()
+    listen: ListenSettings = ListenSettings()
+    registry: RegistrySettings = RegistrySettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
