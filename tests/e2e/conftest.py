@@ -20,10 +20,11 @@ LOGS = pytest.StashKey[list[Path]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies here as end to end."""
+    """Mark what lies here as end to end, and give it the time that daemons and clients need on a busy machine."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(3600 if item.get_closest_marker("soak") else 180))
 
 
 @pytest.hookimpl(wrapper=True)
