@@ -1,0 +1,5 @@
+"""The front doors, one folder each: thin translations between HTTP and the use cases.
+
+* ``oci``    the OCI distribution API, under ``/v2/``
+* ``admin``  what the command line asks of the node, on its control socket
+"""

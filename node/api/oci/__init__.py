@@ -1,0 +1,15 @@
+"""The OCI distribution API, under ``/v2/``, and the node's health and metrics beside it.
+
+* ``door``       what a handler is given
+* ``answer``     runs a handler and turns a ``Refusal`` into an OCI error
+* ``content``    bodies, ranges and conditions: what GET of a manifest and of a blob share
+* ``manifests``  ``/v2/<name>/manifests/<reference>``
+* ``blobs``      ``/v2/<name>/blobs/<digest>``
+* ``uploads``    ``/v2/<name>/blobs/uploads/``
+* ``listings``   tags, the catalog and referrers, page by page
+* ``health``     ``/healthz``, ``/readyz``, ``/metrics``
+* ``routes``     the table of all of them
+
+A handler does four things and no more: parse, call one use case, shape the answer, return it.
+Source: OCI distribution-spec 1.1 and its main branch.
+"""

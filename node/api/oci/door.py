@@ -1,0 +1,21 @@
+"""What a handler is given."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from node.http.message import Request, Response
+from node.registry.registry import Registry
+from protocol.auth.caller import Caller
+
+Handler: TypeAlias = Callable[[Registry, Caller, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the node says of itself."""
+
+    ready: Callable[[], str]
+    """Empty where it can take pushes; else why not, for people."""
+    metrics: Callable[[], bytes]
+    """The metrics in the text format of Prometheus."""

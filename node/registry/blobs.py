@@ -1,0 +1,119 @@
+"""Opening, asking after and deleting a blob. It is seen only where the repository has a link to it."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from node.registry.elsewhere import OpenBlob
+from node.registry.registry import Registry
+from node.registry.repositories import repository
+from node.store.blobs import BlobRow, needs_renewal
+from node.store.extents import Span
+from node.store.table import WriteTxn
+from protocol.auth.caller import Caller
+from protocol.errors import BlobInUse, BlobUnknown
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName
+
+
+async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> OpenBlob:
+    """Return the blob, from here or from where the repository is pulled through from; the caller releases it.
+
+    Raises:
+        Denied: without ``ecr:GetDownloadUrlForLayer``.
+        NameUnknown, BlobUnknown: there is none.
+    """
+    registry.authorize(caller, "ecr:GetDownloadUrlForLayer", name)
+    found = find_blob(registry, name, digest) or await registry.elsewhere.blob(registry, caller, name, digest)
+    if found is None:
+        raise _unknown(registry, name, digest)
+    return found
+
+
+async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> int:
+    """Return the blob's size in bytes; who was told so may count on it for 24 hours.
+
+    Raises:
+        Denied: without ``ecr:BatchCheckLayerAvailability``.
+        NameUnknown, BlobUnknown: there is none.
+    """
+    registry.authorize(caller, "ecr:BatchCheckLayerAvailability", name)
+    meta, now = registry.store.meta, registry.now()
+    with meta.read() as txn:
+        row = meta.repositories.get(txn, name)
+        link = None if row is None else meta.blobs.link(txn, row.number, digest)
+        blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None
+    if row is None or link is None or blob is None:
+        other = await registry.elsewhere.blob(registry, caller, name, digest)
+        if other is None:
+            raise _unknown(registry, name, digest)
+        other.release()
+        return other.size
+    if needs_renewal(link, now):
+        number = row.number
+        await registry.store.writer.write(lambda txn: meta.blobs.renew(txn, number, digest, now=now))
+    return blob.size
+
+
+async def delete_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> None:
+    """Take the blob out of the repository; it stays wherever else it is linked.
+
+    Raises:
+        Denied: without ``ecr:BatchDeleteImage``.
+        NameUnknown, BlobUnknown: there is none.
+        BlobInUse: a manifest of the repository names it.
+    """
+    registry.authorize(caller, "ecr:BatchDeleteImage", name)
+    meta, now = registry.store.meta, registry.now()
+
+    def run(txn: WriteTxn) -> None:
+        row = repository(registry, txn, name)
+        link = meta.blobs.link(txn, row.number, digest)
+        if link is None or meta.blobs.visible(txn, row.number, digest) is None:
+            raise BlobUnknown(f"no blob {digest} in {name}")
+        if link.names:
+            raise BlobInUse(f"{link.names} manifests of {name} name {digest}; delete those first")
+        meta.blobs.unlink(txn, row.number, digest, now=now)
+
+    await registry.store.writer.write(run)
+
+
+def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenBlob | None:
+    """Return the blob where the repository sees it and it is wholly here; whoever asks was allowed to before."""
+    meta = registry.store.meta
+    with meta.read() as txn:
+        row = meta.repositories.get(txn, name)
+        blob = None if row is None else meta.blobs.visible(txn, row.number, digest)
+        if blob is None:
+            return None
+        if not blob.number:
+            return OpenBlob(
+                blob.size, registry.store.chunks.fd, partial(_inline, meta.blobs.content(txn, digest)), _nothing
+            )
+        # Taken before anything else can run: whoever deletes the rows looks at leases after that.
+        registry.store.leases.take(blob.number)
+        hashes = meta.blobs.hashes(txn, blob)
+    return open_chunked(registry, blob, hashes)
+
+
+def open_chunked(registry: Registry, blob: BlobRow, hashes: bytes) -> OpenBlob:
+    """Return a large blob whose lease was taken; ``release`` gives it back."""
+    store = registry.store
+
+    def read(start: int, length: int) -> AsyncIterator[bytes | Span]:
+        return store.verified.spans(blob.number, blob.size, hashes, start, length)
+
+    return OpenBlob(blob.size, store.chunks.fd, read, partial(store.leases.release, blob.number))
+
+
+async def _inline(content: bytes, start: int, length: int) -> AsyncIterator[bytes | Span]:
+    yield content[start : start + length]
+
+
+def _nothing() -> None:
+    """Release a blob that holds no lease."""
+
+
+def _unknown(registry: Registry, name: RepositoryName, digest: Digest) -> BlobUnknown:
+    with registry.store.meta.read() as txn:
+        repository(registry, txn, name)
+    return BlobUnknown(f"no blob {digest} in {name}")

@@ -1,0 +1,55 @@
+"""What is not here and may be had from another registry: a seam that ``node.daemon`` fills.
+
+Both functions are asked after this node looked for itself, and answer ``None`` where no rule maps the repository to
+another registry or that has no such thing either.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+
+from node.store.extents import Span
+from protocol.auth.caller import Caller
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName, TagName
+
+
+class StoredManifest(msgspec.Struct, frozen=True):
+    """A manifest as it is served."""
+
+    digest: Digest
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob that is being read. Who opened it calls *release*, once, when no byte of it is on its way any more."""
+
+    size: int  # Bytes.
+    fd: int  # The file that spans lie in.
+    read: Callable[[int, int], AsyncIterator[bytes | Span]]
+    """``read(start, length)``: yields exactly these bytes, or raises ``Damaged`` or ``NoSource`` before the end."""
+    release: Callable[[], None]
+
+
+FindManifest: TypeAlias = Callable[[Any, Caller, RepositoryName, TagName | Digest], Awaitable[StoredManifest | None]]
+FindBlob: TypeAlias = Callable[[Any, Caller, RepositoryName, Digest], Awaitable[OpenBlob | None]]
+
+
+async def _no_manifest(*_: object) -> StoredManifest | None:
+    return None
+
+
+async def _no_blob(*_: object) -> OpenBlob | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where to look next; the default is nowhere. Each is given the ``Registry`` first."""
+
+    manifest: FindManifest = _no_manifest
+    blob: FindBlob = _no_blob

@@ -1,0 +1,237 @@
+"""Putting, opening and deleting a manifest.
+
+A push is one transaction: the bytes, the image, its tags, what it names, and the record that says so, all or nothing.
+What a manifest names has to be in its repository first, unless ``missing_content`` says otherwise: a digest by itself
+opens nothing, so a blob that was only named, and never given to this repository, stays hidden from it.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+import trio
+from blake3 import blake3
+
+from node.registry.commit import commit
+from node.registry.draft import Draft, descendant_puts, image_delete, image_put, tag_deletes, tag_puts
+from node.registry.elsewhere import StoredManifest
+from node.registry.registry import Registry
+from node.registry.repositories import repository, repository_for_push
+from node.store.blobs import INLINE_SIZE, BlobRow
+from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.caller import Caller
+from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.errors import DigestInvalid, ImageInUse, ManifestBlobUnknown, ManifestUnknown
+from protocol.oci.digest import Digest, algorithm, digest_of
+from protocol.oci.manifest import Manifest, read_manifest
+from protocol.oci.names import RepositoryName, TagName
+from protocol.oci.reference import is_digest
+from protocol.sync.entries import Blob, ImageValue, Known
+from protocol.sync.vector import Dot
+
+UNKNOWN_ROOT = bytes(32)
+"""Of a blob that was named before it was here."""
+
+_LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread.
+
+
+class Put(msgspec.Struct, frozen=True):
+    """What a push of a manifest came to."""
+
+    digest: Digest
+    subject: Digest | None
+
+
+class PreparedManifest(msgspec.Struct, frozen=True):
+    """A manifest that was read and hashed, ready for a transaction; what is large of it lies in ``chunks``."""
+
+    digest: Digest
+    data: bytes
+    manifest: Manifest
+    number: int
+    chunk_map: ChunkMap
+
+
+async def put_manifest(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    data: bytes,
+    content_type: str | None,
+    *,
+    digest: Digest | None,
+    tags: Iterable[TagName],
+) -> Put:
+    """Store a manifest and point *tags* at it. Returns when it would survive a crash.
+
+    Raises:
+        Denied: without ``ecr:PutImage``.
+        ManifestInvalid: it is none.
+        DigestInvalid: it does not have *digest*.
+        ManifestBlobUnknown: it names what is not in the repository.
+        NameUnknown: the repository does not exist and a push may not create it.
+    """
+    registry.authorize(caller, "ecr:PutImage", name)
+    registry.store.space.require(len(data))
+    prepared = await prepare_manifest(registry, data, content_type, digest)
+
+    def run(txn: WriteTxn) -> None:
+        row = repository_for_push(registry, txn, caller, name)
+        value = describe(registry, txn, row.number, prepared, strict=True)
+        add_content(registry, txn, prepared)
+
+        def entries(dot: Dot, hlc: int) -> list[Known]:
+            draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
+            put = image_put(draft, prepared.digest, value)
+            return [put, *descendant_puts(draft, value), *tag_puts(draft, tags, prepared.digest)]
+
+        commit(registry, txn, entries)
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+    subject = prepared.manifest.subject
+    return Put(prepared.digest, None if subject is None else subject.digest)
+
+
+async def prepare_manifest(
+    registry: Registry, data: bytes, content_type: str | None, digest: Digest | None
+) -> PreparedManifest:
+    """Read and hash a manifest, and write its chunks where it is large; raises as ``put_manifest``."""
+    if len(data) > _LARGE:
+        manifest = await trio.to_thread.run_sync(read_manifest, data, content_type)
+    else:
+        manifest = read_manifest(data, content_type)
+    found = digest_of(data, "sha256" if digest is None else algorithm(digest))
+    if digest is not None and found != digest:
+        raise DigestInvalid(f"the manifest has digest {found}, not {digest}")
+    parts = [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
+    chunk_map = ChunkMap(len(data), tuple(blake3(part).digest() for part in parts))
+    number = 0
+    if len(data) > INLINE_SIZE:
+        number = registry.store.sink.next_number()
+        for index, part in enumerate(parts):
+            await registry.store.chunk_writer.write(
+                lambda txn, index=index, part=part: registry.store.chunks.put(txn, number, index, part)  # type: ignore[misc]
+            )
+    return PreparedManifest(found, data, manifest, number, chunk_map)
+
+
+def describe(
+    registry: Registry, txn: ReadTxn, repository: int, prepared: PreparedManifest, *, strict: bool
+) -> ImageValue:
+    """Return what the image entry says; with *strict*, ``ManifestBlobUnknown`` where something has to be here first."""
+    manifest, missing = prepared.manifest, registry.settings.missing_content
+    blobs: list[Blob] = []
+    for one in manifest.blobs:
+        row = registry.store.meta.blobs.visible(txn, repository, one.digest)
+        if row is not None:
+            blobs.append(Blob(one.digest, row.size, row.root))
+        elif not one.is_foreign:
+            if strict and missing != "allow":
+                raise ManifestBlobUnknown(f"blob {one.digest} is not in this repository; push it first")
+            blobs.append(Blob(one.digest, one.size, UNKNOWN_ROOT))
+    for child in manifest.children:
+        if strict and missing == "refuse" and not registry.store.meta.images.is_alive(txn, repository, child.digest):
+            raise ManifestBlobUnknown(f"manifest {child.digest} is not in this repository; push it first")
+    return ImageValue(
+        int(registry.now() * 1000),
+        manifest.media_type,
+        len(prepared.data),
+        prepared.chunk_map.root,
+        tuple(blobs),
+        tuple(dict.fromkeys(child.digest for child in manifest.children)),
+        None if manifest.subject is None else manifest.subject.digest,
+        manifest.artifact_type,
+    )
+
+
+def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest) -> None:
+    """Add the bytes of a manifest, which the image entry of the same transaction will hold."""
+    row = BlobRow(len(prepared.data), prepared.number, prepared.chunk_map.root, 0)
+    content = None if prepared.number else prepared.data
+    registry.store.meta.blobs.add(txn, prepared.digest, row, content, b"".join(prepared.chunk_map.hashes))
+
+
+async def open_manifest(
+    registry: Registry, caller: Caller, name: RepositoryName, reference: TagName | Digest
+) -> StoredManifest:
+    """Return a manifest, from here or from where the repository is pulled through from.
+
+    Raises:
+        Denied: without ``ecr:BatchGetImage``.
+        NameUnknown, ManifestUnknown: there is none.
+        Damaged: its bytes fail their check.
+    """
+    registry.authorize(caller, "ecr:BatchGetImage", name)
+    found = _find(registry, name, reference)
+    if isinstance(found, StoredManifest):
+        return found
+    if found is not None:
+        digest, media_type, row = found
+        return StoredManifest(digest, media_type, await read_large(registry, row))
+    other = await registry.elsewhere.manifest(registry, caller, name, reference)
+    if other is not None:
+        return other
+    with registry.store.meta.read() as txn:
+        repository(registry, txn, name)
+    raise ManifestUnknown(f"no manifest {reference} in {name}")
+
+
+async def read_large(registry: Registry, row: BlobRow) -> bytes:
+    """Return all bytes of a blob that lies in chunks and fits in memory, each chunk compared with its hash."""
+    store = registry.store
+    store.leases.take(row.number)
+    try:
+        spans = store.verified.spans(row.number, row.size, store.hashes(row), 0, row.size)
+        parts = [store.chunks.load_at(span.offset, span.length) async for span in spans]
+    finally:
+        store.leases.release(row.number)
+    return b"".join(parts)
+
+
+async def delete_image(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> None:
+    """Delete an image and every tag that points at it.
+
+    Raises:
+        Denied: without ``ecr:BatchDeleteImage``.
+        NameUnknown, ManifestUnknown: there is none.
+        ImageInUse: an index names it, and indexes have to be whole here.
+    """
+    registry.authorize(caller, "ecr:BatchDeleteImage", name)
+    meta = registry.store.meta
+
+    def run(txn: WriteTxn) -> None:
+        row = repository(registry, txn, name)
+        state = meta.images.get(txn, row.number, digest)
+        if state is None or not state.dots:
+            raise ManifestUnknown(f"no manifest {digest} in {name}")
+        if registry.settings.missing_content == "refuse" and meta.images.is_child(txn, row.number, digest):
+            raise ImageInUse(f"an index names {digest}; delete that first")
+        tags = meta.tags.pointing_at(txn, row.number, digest)
+
+        def entries(dot: Dot, hlc: int) -> list[Known]:
+            draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
+            return [image_delete(draft, digest, state), *tag_deletes(draft, tags)]
+
+        commit(registry, txn, entries)
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+
+
+def _find(
+    registry: Registry, name: RepositoryName, reference: TagName | Digest
+) -> StoredManifest | tuple[Digest, str, BlobRow] | None:
+    meta = registry.store.meta
+    with meta.read() as txn:
+        row = meta.repositories.get(txn, name)
+        if row is None:
+            return None
+        digest = reference if is_digest(reference) else meta.tags.digest(txn, row.number, TagName(reference))
+        media_type = None if digest is None else meta.images.media_type(txn, row.number, digest)
+        if digest is None or media_type is None:
+            return None
+        content = meta.blobs.small(txn, digest)
+        if content is not None:
+            return StoredManifest(digest, media_type, content)
+        blob = meta.blobs.get(txn, digest)
+        return None if blob is None else (digest, media_type, blob)

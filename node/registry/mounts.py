@@ -1,0 +1,64 @@
+"""A blob of one repository seen in another, without its bytes being sent again."""
+
+from node.registry.registry import Registry
+from node.registry.repositories import repository_for_push
+from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.caller import Caller
+from protocol.errors import Denied
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName
+
+_MAX_SOURCES = 32  # Repositories that are asked about where the client names none.
+
+
+async def mount_blob(
+    registry: Registry, caller: Caller, name: RepositoryName, digest: Digest, source: RepositoryName | None
+) -> bool:
+    """Link the blob into *name*, if a repository that the caller may pull from has it: *source*, or any without one.
+
+    ``False``: there is none, or none that the caller may know of; the client uploads then, and learns nothing.
+
+    Raises:
+        Denied: without ``ecr:InitiateLayerUpload`` on *name*.
+        NameUnknown: *name* does not exist and a push may not create it.
+    """
+    registry.authorize(caller, "ecr:InitiateLayerUpload", name)
+    meta, now = registry.store.meta, registry.now()
+    with meta.read() as txn:
+        if not _is_visible(registry, txn, caller, digest, source):
+            return False
+
+    def run(txn: WriteTxn) -> bool:
+        if not _is_visible(registry, txn, caller, digest, source):
+            return False
+        row = repository_for_push(registry, txn, caller, name)
+        meta.blobs.show(txn, row.number, digest, now=now)
+        return True
+
+    mounted = await registry.store.writer.write(run)
+    registry.changes.notify()
+    return mounted
+
+
+def _is_visible(
+    registry: Registry, txn: ReadTxn, caller: Caller, digest: Digest, source: RepositoryName | None
+) -> bool:
+    meta = registry.store.meta
+    if source is not None:
+        row = meta.repositories.get(txn, source)
+        numbers = [] if row is None else [row.number]
+    else:
+        numbers = meta.blobs.repositories(txn, digest, limit=_MAX_SOURCES)
+    for number in numbers:
+        name = meta.repositories.name(txn, number)
+        if name is not None and _may_pull(registry, caller, name) and meta.blobs.visible(txn, number, digest):
+            return True
+    return False
+
+
+def _may_pull(registry: Registry, caller: Caller, name: RepositoryName) -> bool:
+    try:
+        registry.authorize(caller, "ecr:GetDownloadUrlForLayer", name)
+    except Denied:
+        return False
+    return True

@@ -1,0 +1,69 @@
+"""What every use case is given. Built once, in ``node.daemon``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import msgspec
+import trio
+
+from node.registry.elsewhere import Elsewhere
+from node.registry.session import Session
+from node.store.store import Store
+from protocol.auth.caller import Caller
+from protocol.auth.names import RegistryName
+from protocol.oci.names import RepositoryName
+from protocol.sync.clock import Clock
+
+Authorize: TypeAlias = Callable[[Caller, str, RepositoryName | None], None]
+"""``authorize(caller, "ecr:BatchDeleteImage", name)``: returns, or raises ``Denied``. Without a name: the registry."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What an operator chose for the registry."""
+
+    create_on_push: Literal["any", "templates", "never"] = "any"
+    missing_content: Literal["refuse", "sparse-index", "allow"] = "refuse"
+    manifest_limit: int = 4 * 2**20  # Bytes.
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """As whom this node writes records. *clock* is used on the writer's thread alone."""
+
+    node: str
+    incarnation: bytes  # 16 bytes.
+    sign: Callable[[bytes], bytes]
+    clock: Clock
+
+
+class Changes:
+    """Wakes the followers of the journal."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def notify(self) -> None:
+        """Say that there is a new record."""
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        """Return at the next record after this call; look at the journal first, then wait."""
+        await self._event.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """One (account, region) on this node."""
+
+    name: RegistryName
+    store: Store
+    author: Author
+    authorize: Authorize
+    settings: Settings
+    now: Callable[[], float]  # Seconds since 1970, UTC.
+    random: Callable[[int], bytes]
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
+    changes: Changes = field(default_factory=Changes)

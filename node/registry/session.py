@@ -1,0 +1,20 @@
+"""One upload in memory."""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from node.store.ingest import Ingest
+from protocol.oci.names import RepositoryName
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """An upload that someone feeds, or did a while ago."""
+
+    repository: RepositoryName
+    owner: str  # ARN.
+    ingest: Ingest
+    begun: float  # Seconds since 1970, UTC.
+    touched: float
+    lock: trio.Lock = field(default_factory=trio.Lock)

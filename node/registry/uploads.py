@@ -1,0 +1,271 @@
+"""A blob on its way in: begun, fed in parts, finished or cancelled.
+
+An upload lives in memory while it is fed and in the store as far as it has settled, so that a restart of the node loses
+no part that was acknowledged. Its id is random and bound to who began it and to the repository: whoever else names it
+is told that there is none. One request at a time may feed it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import trio
+
+from node.registry.registry import Registry
+from node.registry.repositories import repository_for_push, require_creatable
+from node.registry.session import Session
+from node.store.blobs import INLINE_SIZE, BlobRow
+from node.store.ingest import Ingest, ReceiveInto
+from node.store.table import WriteTxn
+from node.store.uploads import UploadRow
+from protocol.auth.caller import Caller
+from protocol.blobs.chunkmap import ChunkMap
+from protocol.errors import Busy, DigestInvalid, Refusal, SizeInvalid, UploadLocked, UploadRange, UploadUnknown
+from protocol.oci.digest import Algorithm, Digest, algorithm
+from protocol.oci.names import RepositoryName
+
+MAX_SESSIONS = 10_000  # Uploads in memory; one that waits costs a kilobyte and what it has not settled.
+_PATIENCE = 5  # Seconds that a request waits for the one before it on the same upload.
+_GRACE = 20  # Seconds to settle what came before the client went away.
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The body of a request."""
+
+    receive_into: ReceiveInto
+    start: int | None  # Where the client says that it begins, in bytes from the start of the blob.
+    length: int | None  # Bytes, where they were announced.
+
+
+async def begin_upload(registry: Registry, caller: Caller, name: RepositoryName, hashed_with: Algorithm) -> str:
+    """Return the id of a new upload; nothing is written before its first byte.
+
+    Raises:
+        Denied: without ``ecr:InitiateLayerUpload``.
+        NameUnknown: the repository does not exist and a push may not create it.
+        StoreFull: there is no room.
+        Busy: too many uploads are open.
+    """
+    registry.authorize(caller, "ecr:InitiateLayerUpload", name)
+    require_creatable(registry, name)
+    registry.store.space.require(0)
+    if len(registry.sessions) >= MAX_SESSIONS:
+        raise Busy("too many uploads are open; finish or cancel some")
+    upload = registry.random(16)
+    now = registry.now()
+    registry.sessions[upload] = Session(name, caller.arn, Ingest(registry.store.sink, hashed_with), now, now)
+    return str(UUID(bytes=upload))
+
+
+async def append_upload(registry: Registry, caller: Caller, name: RepositoryName, upload: str, source: Source) -> int:
+    """Take a part and return the bytes that are there, all of them durable.
+
+    Raises:
+        Denied: without ``ecr:UploadLayerPart``.
+        UploadUnknown: there is none that this caller may feed.
+        UploadRange: the part does not begin at the end of what is there.
+        SizeInvalid: fewer or more bytes came than were announced; what came is kept.
+        trio.BrokenResourceError: the client went away; what came in whole chunks is kept.
+    """
+    registry.authorize(caller, "ecr:UploadLayerPart", name)
+    async with _opened(registry, caller, name, upload) as session:
+        await _receive(registry, session, upload, source)
+        await _save(registry, session, upload)
+        return session.ingest.size
+
+
+async def finish_upload(
+    registry: Registry, caller: Caller, name: RepositoryName, upload: str, digest: Digest, source: Source
+) -> None:
+    """Take the last part, which may be empty, compare the digest, and let the repository see the blob.
+
+    Raises:
+        Denied: without ``ecr:CompleteLayerUpload``.
+        UploadUnknown, UploadRange, SizeInvalid: as ``append_upload``.
+        DigestInvalid: the bytes have another digest; the upload is gone, nothing became visible.
+    """
+    registry.authorize(caller, "ecr:CompleteLayerUpload", name)
+    async with _opened(registry, caller, name, upload) as session:
+        await _receive(registry, session, upload, source)
+        found, chunk_map = await session.ingest.finish(algorithm(digest))
+        if found != digest:
+            await _drop(registry, upload, session.ingest.number)
+            raise DigestInvalid(f"the content has digest {found}, not {digest}")
+        stored = await _commit(registry, caller, name, upload, digest, ingest=session.ingest, chunk_map=chunk_map)
+        _forget(registry, upload)
+        if not stored:  # Someone else's copy was there already.
+            await delete_chunks(registry, session.ingest.number)
+
+
+async def upload_progress(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> int:
+    """Return how many bytes of the upload are durable; what ``append_upload`` raises."""
+    registry.authorize(caller, "ecr:UploadLayerPart", name)
+    async with _opened(registry, caller, name, upload) as session:
+        return session.ingest.settled
+
+
+async def cancel_upload(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> None:
+    """Forget the upload and free its room; what ``append_upload`` raises."""
+    registry.authorize(caller, "ecr:UploadLayerPart", name)
+    async with _opened(registry, caller, name, upload) as session:
+        await _drop(registry, upload, session.ingest.number)
+
+
+async def expire_uploads(registry: Registry, *, after: float, idle: float) -> int:
+    """Drop uploads that nobody fed for *after* seconds, and from memory those idle for *idle*; return how many went.
+
+    A bounded number of them: call it again.
+    """
+    now = registry.now()
+    for key, session in list(registry.sessions.items()):
+        if not session.lock.locked() and session.touched < now - (idle if session.ingest.settled else after):
+            _forget(registry, str(UUID(bytes=key)))
+    gone, last = 0, b""
+    while True:
+        with registry.store.meta.read() as txn:
+            page = registry.store.meta.uploads.page(txn, after=last, limit=100)
+        for key, row in page:
+            if row.touched < now - after and key not in registry.sessions:
+                await _drop(registry, str(UUID(bytes=key)), row.number)
+                gone += 1
+        if len(page) < 100:
+            return gone
+        last = page[-1][0]
+
+
+async def delete_chunks(registry: Registry, number: int) -> None:
+    """Free the chunks of a number that no row names, in small transactions; 0 has none."""
+    registry.store.verified.forget(number)
+    more = bool(number)
+    while more:
+        more = await registry.store.chunk_writer.write(lambda txn: registry.store.chunks.delete_some(txn, number))
+
+
+@asynccontextmanager
+async def _opened(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> AsyncIterator[Session]:
+    key = _key(upload)
+    session = registry.sessions.get(key) or await _resumed(registry, key)
+    if session is None or session.owner != caller.arn or session.repository != name:
+        raise UploadUnknown("no such upload; begin a new one")
+    with trio.move_on_after(_PATIENCE) as waiting:
+        await session.lock.acquire()
+    if waiting.cancelled_caught:
+        raise UploadLocked("another request is writing to this upload")
+    try:
+        if registry.sessions.get(key) is not session:
+            raise UploadUnknown("no such upload; begin a new one")
+        yield session
+        session.touched = registry.now()
+    except (SizeInvalid, UploadRange):
+        raise
+    except Refusal:
+        _forget(registry, upload)  # What had settled is taken up from the store.
+        raise
+    finally:
+        session.lock.release()
+
+
+async def _resumed(registry: Registry, key: bytes) -> Session | None:
+    with registry.store.meta.read() as txn:
+        row = registry.store.meta.uploads.get(txn, key)
+    if row is None:
+        return None
+    ingest = Ingest(registry.store.sink, row.algorithm)
+    session = Session(RepositoryName(row.repository), row.owner, ingest, row.begun, row.touched)
+    async with session.lock:
+        if key in registry.sessions:  # Another request was quicker.
+            return registry.sessions[key]
+        registry.sessions[key] = session
+        await ingest.resume(row.number, row.size, row.inline)
+    return session
+
+
+async def _receive(registry: Registry, session: Session, upload: str, source: Source) -> None:
+    before = session.ingest.size
+    if source.start is not None and source.start != before:
+        raise UploadRange(f"the upload has {before} bytes, the part begins at {source.start}")
+    try:
+        await session.ingest.fill(source.receive_into, source.length)
+    except trio.BrokenResourceError:
+        with trio.move_on_after(_GRACE, shield=True):
+            await _save(registry, session, upload)
+        raise
+    came = session.ingest.size - before
+    if source.length is not None and came != source.length:
+        await _save(registry, session, upload)
+        raise SizeInvalid(f"{came} bytes came where {source.length} were announced")
+
+
+async def _save(registry: Registry, session: Session, upload: str) -> None:
+    ingest = session.ingest
+    await ingest.settle()
+    row = UploadRow(
+        session.repository,
+        session.owner,
+        int(session.begun),
+        int(registry.now()),
+        ingest.algorithm,
+        ingest.number,
+        ingest.size,
+        ingest.inline,
+    )
+    meta = registry.store.meta
+    await registry.store.writer.write(lambda txn: meta.uploads.put(txn, _key(upload), row))
+
+
+async def _commit(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    upload: str,
+    digest: Digest,
+    *,
+    ingest: Ingest,
+    chunk_map: ChunkMap,
+) -> bool:
+    """Make the blob visible; ``False`` where another copy of it was here, so that these chunks serve nobody."""
+    blobs, content, hashes = registry.store.meta.blobs, None, b""
+    number = ingest.number
+    if chunk_map.size > INLINE_SIZE:
+        hashes = b"".join(chunk_map.hashes)
+    else:
+        content, number = ingest.inline, 0
+    row = BlobRow(chunk_map.size, number, chunk_map.root, 0)
+    now = registry.now()
+
+    def run(txn: WriteTxn) -> bool:
+        repository = repository_for_push(registry, txn, caller, name)
+        added = blobs.add(txn, digest, row, content, hashes)
+        blobs.show(txn, repository.number, digest, now=now)
+        registry.store.meta.uploads.delete(txn, _key(upload))
+        return added
+
+    added = await registry.store.writer.write(run)
+    if added and number:
+        registry.store.verified.note(number, range(len(chunk_map.hashes)))
+    return added
+
+
+async def _drop(registry: Registry, upload: str, number: int) -> None:
+    meta = registry.store.meta
+    _forget(registry, upload)
+    await registry.store.writer.write(lambda txn: meta.uploads.delete(txn, _key(upload)))
+    await delete_chunks(registry, number)
+
+
+def _forget(registry: Registry, upload: str) -> None:
+    session = registry.sessions.pop(_key(upload), None)
+    if session is not None:
+        session.ingest.close()
+
+
+def _key(upload: str) -> bytes:
+    try:
+        key = UUID(upload).bytes
+    except ValueError:
+        raise UploadUnknown("no such upload; begin a new one") from None
+    if str(UUID(bytes=key)) != upload:
+        raise UploadUnknown("no such upload; begin a new one")
+    return key

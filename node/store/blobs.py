@@ -1,0 +1,248 @@
+"""Blobs, and the links through which a repository sees them.
+
+Theory of operation
+===================
+A *blob* row exists once for each digest. Its ``holds`` counts what keeps it: one for each link, one for each image
+whose manifest it is. A *link* lets one repository see the blob. Its ``names`` counts the images of the repository
+that name the blob; it may exist before the blob does (a manifest pushed ahead of its layers), and shows nothing then,
+nor where the repository only named a digest that it was never given (``seen``).
+
+A link that no image names is due some time after it was last asked for, and a row in ``due`` says when, so that a
+collector finds what to look at without a search. Counts and due rows change in the transaction of their cause.
+"""
+
+from math import ceil
+
+import lmdb
+import msgspec
+
+from node.store.table import BytesTable, ReadTxn, Table, WriteTxn
+from protocol.errors import Damaged
+from protocol.oci.digest import Digest, packed, unpacked
+
+INLINE_SIZE = 16_320  # Bytes: with its seal and the page header such a value fills 4 pages.
+DUE_AFTER = 25 * 3600  # Seconds: 24 hours are promised, and a due time moves at most once an hour.
+_RENEW_AFTER = 3600  # Seconds.
+_SEGMENT = 500 * 32  # Bytes of a chunk map in one value.
+
+
+class BlobRow(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a blob that is wholly here."""
+
+    size: int  # Bytes.
+    number: int  # Of its chunks; 0: its bytes are in ``contents``.
+    root: bytes  # Of its chunk map, 32 bytes.
+    holds: int  # Links and images; 0 only within a transaction.
+
+
+class LinkRow(msgspec.Struct, frozen=True, array_like=True):
+    """That a repository knows a blob."""
+
+    names: int  # Images of the repository that name it.
+    due: int  # Seconds since 1970, UTC; 0 while ``names`` is not.
+    seen: bool  # Uploaded here, mounted here or replicated here: it may be read.
+
+
+class Blobs:
+    """The tables, and what keeps them in step. A repository is its u64 number."""
+
+    def __init__(self, env: "lmdb.Environment") -> None:
+        self.rows = Table(env, "blobs", BlobRow)
+        """key: digest in short form -> ``BlobRow``."""
+        self.contents = BytesTable(env, "contents")
+        """key: digest in short form -> the bytes of a small blob."""
+        self.maps = BytesTable(env, "maps")
+        """key: u64 blob number, u32 segment -> up to 500 hashes of 32 bytes."""
+        self.numbers = BytesTable(env, "numbers")
+        """key: u64 blob number -> digest in short form."""
+        self.links = Table(env, "links", LinkRow)
+        """key: u64 repository, digest in short form -> ``LinkRow``."""
+        self.holders = BytesTable(env, "holders")
+        """key: digest in short form, u64 repository -> nothing: the links by digest."""
+        self.due = BytesTable(env, "due")
+        """key: u64 seconds since 1970, u64 repository or 0, digest in short form -> nothing.
+
+        With a repository: a link to look at. With 0: a blob that nothing held when the row was written.
+        """
+
+    # Reading.
+
+    def get(self, txn: ReadTxn, digest: Digest) -> BlobRow | None:
+        """Return the blob's row, whoever may see it."""
+        return self.rows.get(txn, packed(digest))
+
+    def content(self, txn: ReadTxn, digest: Digest) -> bytes:
+        """Return the bytes of a small blob whose row is there."""
+        data = self.contents.get(txn, packed(digest))
+        if data is None:
+            raise Damaged(f"the content of {digest} is missing")
+        return data
+
+    def small(self, txn: ReadTxn, digest: Digest) -> bytes | None:
+        """Return the bytes of a blob that is here and small, else ``None``."""
+        return self.contents.get(txn, packed(digest))
+
+    def hashes(self, txn: ReadTxn, row: BlobRow) -> bytes:
+        """Return the chunk map of a large blob: 32 bytes for each chunk."""
+        prefix = row.number.to_bytes(8, "big")
+        return b"".join(body for _, body in self.maps.items(txn, prefix, limit=2**31))
+
+    def link(self, txn: ReadTxn, repository: int, digest: Digest) -> LinkRow | None:
+        """Return the repository's link to the blob."""
+        return self.links.get(txn, _link_key(repository, packed(digest)))
+
+    def visible(self, txn: ReadTxn, repository: int, digest: Digest) -> BlobRow | None:
+        """Return the blob's row where this repository may read it and it is here."""
+        link = self.link(txn, repository, digest)
+        return self.get(txn, digest) if link is not None and link.seen else None
+
+    def repositories(self, txn: ReadTxn, digest: Digest, *, limit: int) -> list[int]:
+        """Return the numbers of repositories with a link to the blob."""
+        keys = self.holders.keys(txn, packed(digest), limit=limit)
+        return [int.from_bytes(key[-8:], "big") for key in keys]
+
+    # Writing.
+
+    def add(self, txn: WriteTxn, digest: Digest, row: BlobRow, content: bytes | None, hashes: bytes) -> bool:
+        """Add a blob that nothing holds yet but the links that waited for it; ``False`` where it is here already.
+
+        Args:
+            txn: the transaction.
+            digest: of the blob; compared by the caller.
+            row: its size, number and root; ``holds`` is ignored.
+            content: the bytes, where *row* has no number.
+            hashes: the chunk map of the blob, 32 bytes for each chunk; written where *row* has a number.
+        """
+        key = packed(digest)
+        if self.rows.get(txn, key) is not None:
+            return False
+        waiting = len(self.holders.keys(txn, key, limit=2**31))
+        self.rows.put(txn, key, msgspec.structs.replace(row, holds=waiting))
+        if content is not None:
+            self.contents.put(txn, key, content)
+            return True
+        number = row.number.to_bytes(8, "big")
+        self.numbers.put(txn, number, key)
+        for segment in range(ceil(len(hashes) / _SEGMENT)):
+            part = hashes[segment * _SEGMENT : (segment + 1) * _SEGMENT]
+            self.maps.put(txn, number + segment.to_bytes(4, "big"), part)
+        return True
+
+    def show(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> None:
+        """Let the repository see the blob, and put off its due time."""
+        key = _link_key(repository, packed(digest))
+        link = self.links.get(txn, key)
+        if link is not None and link.names:
+            if not link.seen:
+                self.links.put(txn, key, LinkRow(link.names, 0, seen=True))
+            return
+        if link is None:
+            self._hold(txn, repository, digest)
+        self._put_due(txn, key, link, now)
+
+    def renew(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> None:
+        """Put off the due time of a link that no image names."""
+        key = _link_key(repository, packed(digest))
+        link = self.links.get(txn, key)
+        if link is not None and needs_renewal(link, now):
+            self._put_due(txn, key, link, now)
+
+    def name(self, txn: WriteTxn, repository: int, digest: Digest) -> None:
+        """One more image of the repository names the blob."""
+        key = _link_key(repository, packed(digest))
+        link = self.links.get(txn, key)
+        if link is None:
+            self._hold(txn, repository, digest)
+            self.links.put(txn, key, LinkRow(1, 0, seen=False))
+            return
+        if link.due:
+            self.due.delete(txn, link.due.to_bytes(8, "big") + key)
+        self.links.put(txn, key, LinkRow(link.names + 1, 0, link.seen))
+
+    def unname(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> None:
+        """One image fewer names the blob; the last one leaves a due time behind."""
+        key = _link_key(repository, packed(digest))
+        link = self.links.get(txn, key)
+        if link is None:
+            raise Damaged(f"{digest} was named in repository {repository} without a link")
+        if link.names > 1:
+            self.links.put(txn, key, LinkRow(link.names - 1, 0, link.seen))
+        elif link.seen:
+            self._put_due(txn, key, link, now)
+        else:
+            self.unlink(txn, repository, digest, now=now)
+
+    def unlink(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> None:
+        """Take away a link, so that the repository no longer sees the blob."""
+        key = _link_key(repository, packed(digest))
+        link = self.links.get(txn, key)
+        if link is None:
+            return
+        if link.due:
+            self.due.delete(txn, link.due.to_bytes(8, "big") + key)
+        self.links.delete(txn, key)
+        self.holders.delete(txn, packed(digest) + repository.to_bytes(8, "big"))
+        self.release(txn, digest, now=now)
+
+    def hold(self, txn: WriteTxn, digest: Digest) -> None:
+        """One more link or image holds the blob, if it is here."""
+        row = self.get(txn, digest)
+        if row is not None:
+            self.rows.put(txn, packed(digest), msgspec.structs.replace(row, holds=row.holds + 1))
+
+    def release(self, txn: WriteTxn, digest: Digest, *, now: float) -> None:
+        """One link or image fewer; what nothing holds is looked at when it is due."""
+        row = self.get(txn, digest)
+        if row is None:
+            return
+        self.rows.put(txn, packed(digest), msgspec.structs.replace(row, holds=row.holds - 1))
+        if row.holds == 1:
+            self.due.put(txn, (int(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
+
+    def drop_if_free(self, txn: WriteTxn, digest: Digest) -> int | None:
+        """Remove the rows of a blob that nothing holds; return the number whose chunks may go, 0 if it has none.
+
+        ``None``: it is held, or not here.
+        """
+        key = packed(digest)
+        row = self.rows.get(txn, key)
+        if row is None or row.holds > 0:
+            return None
+        self.rows.delete(txn, key)
+        if not row.number:
+            self.contents.delete(txn, key)
+            return 0
+        number = row.number.to_bytes(8, "big")
+        self.numbers.delete(txn, number)
+        for part in self.maps.keys(txn, number, limit=2**31):
+            self.maps.delete(txn, part)
+        return row.number
+
+    def due_before(self, txn: ReadTxn, now: float, *, limit: int) -> list[tuple[int, Digest]]:
+        """Return (repository, digest) of links whose due time has come, the oldest first."""
+        keys = self.due.keys(txn, b"", limit=limit)
+        return [
+            (int.from_bytes(key[8:16], "big"), unpacked(key[16:]))
+            for key in keys
+            if int.from_bytes(key[:8], "big") <= now
+        ]
+
+    def _hold(self, txn: WriteTxn, repository: int, digest: Digest) -> None:
+        self.holders.put(txn, packed(digest) + repository.to_bytes(8, "big"), b"")
+        self.hold(txn, digest)
+
+    def _put_due(self, txn: WriteTxn, key: bytes, old: LinkRow | None, now: float) -> None:
+        if old is not None and old.due:
+            self.due.delete(txn, old.due.to_bytes(8, "big") + key)
+        due = int(now) + DUE_AFTER
+        self.due.put(txn, due.to_bytes(8, "big") + key, b"")
+        self.links.put(txn, key, LinkRow(0, due, seen=True))
+
+
+def needs_renewal(link: LinkRow, now: float) -> bool:
+    """Whether the link has a due time that was last put off an hour ago or earlier."""
+    return bool(link.due) and link.due - now < DUE_AFTER - _RENEW_AFTER
+
+
+def _link_key(repository: int, key: bytes) -> bytes:
+    return repository.to_bytes(8, "big") + key

@@ -1,0 +1,132 @@
+"""The ``chunks`` environment: blobs too large for ``meta``, cut into chunks.
+
+Theory of operation
+===================
+A blob that is being written has a number; its chunks lie under (number, index) from the moment they arrive, and
+finishing it moves nothing. A full chunk fills exactly 256 pages with the engine's page header. The last one is
+padded to one of five sizes, so that the holes that deletes leave fit what comes next.
+
+The number is never used twice while the node runs, and after a start only above all that is on disk: so a number in
+memory always means the same bytes.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import lmdb
+
+from node.store.mapping import address_of, start_of_map
+from node.store.table import WriteTxn
+from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.errors import Damaged
+
+ViewTxn: TypeAlias = "lmdb.Transaction[memoryview]"
+"""A read whose values are views of the map: none leaves the function that asked for it."""
+
+MAP_SIZE = 2**40  # Bytes of address space set aside, not of disk. Never changed while the node runs.
+DELETE_BATCH = 16  # Chunks per transaction: about 2 ms, and pages freed in one are only reusable in a later one.
+_TAIL_SIZES = tuple(pages * 4096 - 16 for pages in (1, 4, 16, 64, 256))  # Bytes.
+
+
+class Chunks:
+    """key: u64 blob number, u32 chunk index, big-endian -> the chunk's bytes, the last one padded with zeros."""
+
+    def __init__(self, env: "lmdb.Environment", data: Path, fd: int) -> None:
+        self.env = env
+        self.fd = fd
+        """The file that the extents lie in, open for reading."""
+        self._db = env.open_db(b"chunks")
+        self._map = start_of_map(data)
+
+    def read(self) -> ViewTxn:
+        """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages."""
+        return self.env.begin(buffers=True)
+
+    def put(self, txn: WriteTxn, number: int, index: int, data: bytes | bytearray | memoryview) -> None:
+        """Add or replace one chunk."""
+        room = next(size for size in _TAIL_SIZES if size >= len(data))
+        if room != len(data):
+            data = bytes(data) + bytes(room - len(data))
+        txn.put(_key(number, index), data, db=self._db)
+
+    def offsets(self, txn: ViewTxn, number: int, first: int, count: int) -> list[int]:
+        """Return where chunks *first* to *first* + *count* - 1 begin in the file; ``LookupError`` if one is missing."""
+        found: list[int] = []
+        for index in range(first, first + count):
+            view = txn.get(_key(number, index), db=self._db)
+            if view is None:
+                raise LookupError(f"chunk {index} of blob {number}")
+            found.append(address_of(view) - self._map)
+        return found
+
+    def load(self, number: int, index: int, length: int) -> bytes:
+        """Return the first *length* bytes of a chunk; ``Damaged`` where they cannot be read. Reads the disk."""
+        with self.read() as txn:
+            try:
+                [offset] = self.offsets(txn, number, index, 1)
+            except LookupError as error:
+                raise Damaged(str(error)) from error
+        return self.load_at(offset, length)
+
+    def load_at(self, offset: int, length: int) -> bytes:
+        """Return bytes of the file, or raise ``Damaged``. Reads the disk where they are not in the page cache."""
+        try:
+            data = os.pread(self.fd, length, offset)
+        except OSError as error:
+            raise Damaged(f"cannot read the store: {error}") from error
+        if len(data) != length:
+            raise Damaged(f"the store ends {length - len(data)} bytes early")
+        return data
+
+    def delete_some(self, txn: WriteTxn, number: int) -> bool:
+        """Delete up to ``DELETE_BATCH`` chunks of the blob; return whether there may be more."""
+        prefix = number.to_bytes(8, "big")
+        with txn.cursor(self._db) as cursor:
+            for _ in range(DELETE_BATCH):
+                if not cursor.set_range(prefix) or bytes(cursor.key()[:8]) != prefix:
+                    return False
+                cursor.delete()
+        return True
+
+    def numbers(self, txn: ViewTxn, *, above: int, below: int, limit: int) -> list[int]:
+        """Return at most *limit* numbers between *above* and *below*, both excluded, that have a chunk, in order."""
+        found: list[int] = []
+        with txn.cursor(self._db) as cursor:
+            while len(found) < limit and cursor.set_range((above + 1).to_bytes(8, "big")):
+                above = int.from_bytes(cursor.key()[:8], "big")
+                if above >= below:
+                    break
+                found.append(above)
+        return found
+
+    def last_number(self, txn: ViewTxn) -> int:
+        """Return the greatest number that has a chunk, or 0."""
+        with txn.cursor(self._db) as cursor:
+            return int.from_bytes(cursor.key()[:8], "big") if cursor.last() else 0
+
+    def count(self, txn: ViewTxn) -> int:
+        """Return how many chunks there are; constant cost."""
+        return int(txn.stat(self._db)["entries"])
+
+
+@contextmanager
+def open_chunks(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[Chunks]:
+    """Open the environment in the directory *path*, which exists; close it at the end. Durable, as ``open_meta``."""
+    data = path / "data.mdb"
+    with (
+        lmdb.open(str(path), map_size=map_size, max_dbs=4, max_readers=256, lib_version=0) as env,
+        data.open("rb") as file,
+    ):
+        yield Chunks(env, data, file.fileno())
+
+
+def chunk_count(size: int) -> int:
+    """Return how many chunks *size* bytes make."""
+    return -(-size // CHUNK_SIZE)
+
+
+def _key(number: int, index: int) -> bytes:
+    return number.to_bytes(8, "big") + index.to_bytes(4, "big")

@@ -1,0 +1,28 @@
+"""Single documents and counters: rules as their writers gave them, the clock's ceiling."""
+
+import lmdb
+
+from node.store.table import BytesTable, ReadTxn, WriteTxn
+
+
+class Documents:
+    """key: the document's name -> its bytes."""
+
+    def __init__(self, env: "lmdb.Environment") -> None:
+        self._table = BytesTable(env, "documents")
+
+    def get(self, txn: ReadTxn, name: str) -> bytes | None:
+        """Return the document, or ``None``."""
+        return self._table.get(txn, name.encode())
+
+    def put(self, txn: WriteTxn, name: str, data: bytes) -> None:
+        """Add or replace."""
+        self._table.put(txn, name.encode(), data)
+
+    def number(self, txn: ReadTxn, name: str) -> int:
+        """Return a counter, 0 where there is none."""
+        return int.from_bytes(self.get(txn, name) or b"", "big")
+
+    def put_number(self, txn: WriteTxn, name: str, value: int) -> None:
+        """Set a counter."""
+        self.put(txn, name, value.to_bytes(8, "big"))

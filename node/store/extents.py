@@ -1,0 +1,136 @@
+"""A blob's bytes as verified extents of ``data.mdb``, and the leases that keep them in place.
+
+Theory of operation
+===================
+The zero-copy path hands the kernel a file and an offset, and nobody looks at the bytes on their way. So each chunk is
+looked at once, when it comes from the disk: read with ``preadv`` in a thread (a bad sector under the map would kill
+the process), hashed, and compared with the chunk map. From then on it is sent straight from the page cache, for as
+long as it stays there: a probe of three pages with ``RWF_NOWAIT`` tells whether it does, for a microsecond each, and
+where it does not the chunk is read and verified again. So no byte leaves the node that was not compared since it
+was last read from the disk, and no cold page ever blocks the loop.
+
+A *lease* is a count for each blob number. It outlives the transaction that found the extents: until it is released
+no collector may delete the chunks, or the pages would be sent with another blob's bytes in them.
+"""
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import trio
+from blake3 import blake3
+
+from node.store.chunks import Chunks
+from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.errors import Damaged
+
+_BATCH = 16  # Chunks looked up in one transaction.
+
+
+@dataclass(slots=True)
+class Leases:
+    """How many readers each blob number has. Used on the loop's thread alone."""
+
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def take(self, number: int) -> None:
+        """One reader more."""
+        self.counts[number] = self.counts.get(number, 0) + 1
+
+    def release(self, number: int) -> None:
+        """One reader fewer."""
+        left = self.counts[number] - 1
+        if left:
+            self.counts[number] = left
+        else:
+            del self.counts[number]
+
+    def held(self, number: int) -> bool:
+        """Whether the chunks of this blob have to stay."""
+        return number in self.counts
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """*length* bytes from *offset* of the file of ``Chunks``; verified, and in the page cache a moment ago."""
+
+    offset: int
+    length: int
+
+
+class Verified:
+    """Which chunks were compared with their map since they were last read from the disk."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+        self._seen: dict[int, bytearray] = {}
+
+    def note(self, number: int, indexes: range) -> None:
+        """These chunks were hashed while they were written."""
+        seen = self._seen.setdefault(number, bytearray())
+        seen.extend(bytes(max(0, indexes.stop - len(seen))))
+        for index in indexes:
+            seen[index] = 1
+
+    def forget(self, number: int) -> None:
+        """The blob is gone."""
+        self._seen.pop(number, None)
+
+    async def spans(self, number: int, size: int, hashes: bytes, start: int, length: int) -> AsyncIterator[Span]:
+        """Yield the *length* bytes from *start* of a blob, span by span; the caller holds a lease.
+
+        Args:
+            number: of the blob.
+            size: of the whole blob, in bytes.
+            hashes: its chunk map: 32 bytes for each chunk.
+            start: first byte.
+            length: how many, at least 1.
+
+        Raises:
+            Damaged: a chunk does not match, or cannot be read. What came before it was right.
+        """
+        end = start + length
+        last = (end - 1) // CHUNK_SIZE
+        index = start // CHUNK_SIZE
+        while index <= last:
+            with self._chunks.read() as txn:
+                try:
+                    offsets = self._chunks.offsets(txn, number, index, min(_BATCH, last - index + 1))
+                except LookupError as error:
+                    raise Damaged(str(error)) from error
+            for offset in offsets:
+                whole = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
+                if not (self._was_seen(number, index) and _resident(self._chunks.fd, offset, whole)):
+                    expected = hashes[index * 32 : index * 32 + 32]
+                    if not await trio.to_thread.run_sync(_read_and_compare, self._chunks.fd, offset, whole, expected):
+                        raise Damaged(f"chunk {index} of blob {number}")
+                    self.note(number, range(index, index + 1))
+                skip = max(0, start - index * CHUNK_SIZE)
+                yield Span(offset + skip, min(whole, end - index * CHUNK_SIZE) - skip)
+                index += 1
+
+    def _was_seen(self, number: int, index: int) -> bool:
+        seen = self._seen.get(number)
+        return seen is not None and index < len(seen) and seen[index] == 1
+
+
+def _resident(fd: int, offset: int, length: int) -> bool:
+    probe = bytearray(1)
+    for at in (offset, offset + length // 2, offset + length - 1):
+        try:
+            if os.preadv(fd, [probe], at, os.RWF_NOWAIT) != 1:
+                return False
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
+                return False
+            raise Damaged(f"cannot read the store: {error}") from error
+    return True
+
+
+def _read_and_compare(fd: int, offset: int, length: int, expected: bytes) -> bool:
+    try:
+        data = os.pread(fd, length, offset)
+    except OSError as error:
+        raise Damaged(f"cannot read the store: {error}") from error
+    return blake3(data).digest() == expected

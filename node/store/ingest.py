@@ -1,0 +1,226 @@
+"""Bytes that arrive: hashed and written while the next ones are received.
+
+Theory of operation
+===================
+A buffer of one chunk is filled from the socket. When it is full it goes through three stages that run side by side:
+the next buffer fills; a thread feeds this one to the digest and takes its BLAKE3; the writer of ``chunks`` puts it in
+the next commit. Stages hand over through a short channel, and a semaphore over all uploads bounds what waits for the
+disk, so that a slow disk slows the sockets and memory stays where it is.
+
+What does not fill a chunk stays in the buffer. ``settle`` makes it durable too, inline while all of it is small.
+Bytes count only when they would survive a crash.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import trio
+from blake3 import blake3
+
+from node.store.blobs import INLINE_SIZE
+from node.store.chunks import Chunks, chunk_count
+from node.store.space import Space
+from node.store.writer import Writer
+from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.errors import Refusal
+from protocol.oci.digest import Algorithm, Digest, Hasher, hasher
+
+IN_FLIGHT = 32  # Full chunks, over all uploads, that wait for a hash or the disk.
+_SPARE = 24  # Buffers kept for the next chunk: a fresh one costs 256 page faults.
+_SMALL = 64 * 1024  # Bytes: the first buffer where the length is not known.
+
+ReceiveInto: TypeAlias = Callable[[memoryview], Awaitable[int]]
+"""``await receive_into(view)``: fills *view* and returns how much came; fewer than its size at the end only."""
+
+
+@dataclass(slots=True)
+class Sink:
+    """Where all uploads write to, and what they share."""
+
+    chunks: Chunks
+    writer: Writer
+    space: Space
+    next_number: Callable[[], int]
+    in_flight: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(IN_FLIGHT))
+    spare: list[bytearray] = field(default_factory=list)
+
+    def buffer(self) -> bytearray:
+        """Return a buffer of one chunk, with anything in it."""
+        return self.spare.pop() if self.spare else bytearray(CHUNK_SIZE)
+
+    def recycle(self, buffer: bytearray) -> None:
+        """Take back a buffer of one chunk that nobody looks at any more."""
+        if len(self.spare) < _SPARE and len(buffer) == CHUNK_SIZE:
+            self.spare.append(buffer)
+
+
+class Ingest:
+    """One blob on its way in. One task at a time may use it."""
+
+    def __init__(self, sink: Sink, algorithm: Algorithm) -> None:
+        self.algorithm = algorithm
+        self.number = 0
+        """Of the blob's chunks; 0 while it has none."""
+        self.settled = 0
+        """Bytes from the start that would survive a crash once ``inline`` is stored as well."""
+        self._sink = sink
+        self._hasher: Hasher = hasher(algorithm)
+        self._hashes = bytearray()
+        self._buffer = bytearray()
+        self._filled = 0
+        self._whole = 0  # Chunks that are full, hashed and durable.
+        self._tail_written = 0  # Bytes of the tail that lie in ``chunks``.
+
+    @property
+    def size(self) -> int:
+        """Bytes that came, durable or not."""
+        return self._whole * CHUNK_SIZE + self._filled
+
+    @property
+    def inline(self) -> bytes:
+        """All of it, while it is small enough to lie in ``meta``; else nothing."""
+        return bytes(self._buffer[: self._filled]) if self.size <= INLINE_SIZE else b""
+
+    async def fill(self, receive_into: ReceiveInto, expected: int | None) -> None:
+        """Take what comes, to its end.
+
+        Args:
+            receive_into: the source. When it raises, what came in full chunks before is kept and durable.
+            expected: bytes that will come, where that is known: it only sizes the buffer.
+
+        Raises:
+            trio.BrokenResourceError: the client went away. What came in full chunks is kept, ``settle`` may follow.
+            StoreFull: there is no room. This object may not be used any more; what was settled before is kept.
+        """
+        into, full = trio.open_memory_channel[bytearray](1)
+        failures: list[Exception] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain, full, nursery, failures)
+            async with into:
+                try:
+                    await self._receive(receive_into, expected, into)
+                except trio.BrokenResourceError as error:  # From the client, or from here: the drain has ended.
+                    failures.append(error)
+        for failure in failures:  # Raised out here: inside, the nursery would have cancelled what was on its way.
+            raise failure
+
+    async def settle(self) -> None:
+        """Make the tail durable as well, unless it is ``inline``."""
+        if self.size > INLINE_SIZE and self._filled and self._tail_written != self._filled:
+            self._number_it()
+            index, data = self._whole, bytes(self._buffer[: self._filled])
+            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, data))
+            self._tail_written = self._filled
+        self.settled = self.size
+
+    async def finish(self, algorithm: Algorithm) -> tuple[Digest, ChunkMap]:
+        """Return the digest and the chunk map of all that came; it is durable then, or ``inline``."""
+        await self.settle()
+        tail = memoryview(self._buffer)[: self._filled]
+        if self._filled > _SMALL:
+            await trio.to_thread.run_sync(self._hash, tail)
+        elif self._filled:
+            self._hash(tail)
+        chunk_map = ChunkMap(self.size, tuple(_split(self._hashes)))
+        if algorithm != self.algorithm:
+            return await trio.to_thread.run_sync(self._rehash, algorithm), chunk_map
+        return Digest(f"{algorithm}:{self._hasher.hexdigest()}"), chunk_map
+
+    async def resume(self, number: int, size: int, inline: bytes) -> None:
+        """Take up, in a new ``Ingest``, what another one had settled before a restart."""
+        self.number = number
+        if number:
+            await trio.to_thread.run_sync(self._reread, size)
+        else:
+            self._buffer, self._filled = bytearray(inline), len(inline)
+        self.settled = size
+
+    def close(self) -> None:
+        """Give the buffer back; nothing may be asked afterwards."""
+        self._sink.recycle(self._buffer)
+        self._buffer, self._filled = bytearray(), 0
+
+    async def _receive(
+        self, receive_into: ReceiveInto, expected: int | None, into: trio.MemorySendChannel[bytearray]
+    ) -> None:
+        left = expected
+        while left is None or left > 0:
+            self._make_room(left)
+            room = len(self._buffer) - self._filled
+            wanted = room if left is None else min(room, left)
+            with memoryview(self._buffer)[self._filled : self._filled + wanted] as view:
+                came = await receive_into(view)
+            self._filled += came
+            left = None if left is None else left - came
+            if self._filled == CHUNK_SIZE:
+                await into.send(self._buffer)
+                self._buffer, self._filled, self._tail_written = bytearray(), 0, 0
+                self._whole += 1
+            if came < wanted:
+                return
+
+    def _make_room(self, left: int | None) -> None:
+        """Grow the buffer in steps: a thousand small uploads must not take a thousand chunks of memory."""
+        wanted = self._filled + (max(_SMALL, self._filled * 3) if left is None else left)
+        if len(self._buffer) > self._filled and (left is None or len(self._buffer) >= min(wanted, CHUNK_SIZE)):
+            return
+        grown = self._sink.buffer() if wanted >= CHUNK_SIZE else bytearray(wanted)
+        grown[: self._filled] = self._buffer[: self._filled]
+        self._buffer = grown
+
+    async def _drain(
+        self, full: trio.MemoryReceiveChannel[bytearray], nursery: trio.Nursery, failures: list[Exception]
+    ) -> None:
+        async with full:
+            async for buffer in full:
+                index = len(self._hashes) // 32
+                self._number_it()
+                await trio.to_thread.run_sync(self._hash, memoryview(buffer))
+                await self._sink.in_flight.acquire()
+                nursery.start_soon(self._write, index, buffer, failures)
+                if failures:
+                    return
+
+    async def _write(self, index: int, buffer: bytearray, failures: list[Exception]) -> None:
+        try:
+            self._sink.space.require(CHUNK_SIZE)
+            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, buffer))
+        except Refusal as refusal:
+            failures.insert(0, refusal)  # Before the broken channel that it causes.
+        finally:
+            self._sink.in_flight.release()
+        self._sink.recycle(buffer)
+
+    def _number_it(self) -> None:
+        self.number = self.number or self._sink.next_number()
+
+    def _hash(self, data: memoryview) -> None:
+        self._hasher.update(data)
+        self._hashes += blake3(data).digest()
+
+    def _reread(self, size: int) -> None:
+        whole, self._filled = divmod(size, CHUNK_SIZE)
+        for data in self._stored(size):
+            if len(data) == CHUNK_SIZE:
+                self._hash(memoryview(data))
+            else:
+                self._buffer, self._tail_written = bytearray(data), len(data)
+        self._whole = whole
+
+    def _rehash(self, algorithm: Algorithm) -> Digest:
+        state = hasher(algorithm)
+        if self.size <= INLINE_SIZE:
+            state.update(self.inline)
+        else:
+            for data in self._stored(self.size):
+                state.update(data)
+        return Digest(f"{algorithm}:{state.hexdigest()}")
+
+    def _stored(self, size: int) -> Iterator[bytes]:
+        for index in range(chunk_count(size)):
+            yield self._sink.chunks.load(self.number, index, min(CHUNK_SIZE, size - index * CHUNK_SIZE))
+
+
+def _split(hashes: bytearray) -> list[bytes]:
+    return [bytes(hashes[at : at + 32]) for at in range(0, len(hashes), 32)]

@@ -1,0 +1,63 @@
+"""The ``meta`` environment: everything small, in one file and one transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from node.store.blobs import Blobs
+from node.store.documents import Documents
+from node.store.journal import Journal
+from node.store.replicas import Replicas
+from node.store.rows import Images, Repositories, Tags
+from node.store.sums import Sums
+from node.store.table import ReadTxn
+from node.store.uploads import Uploads
+
+MAP_SIZE = 2**40  # Bytes of address space set aside, not of disk. Never changed while the node runs.
+MAX_TABLES = 64  # LMDB wants to know beforehand; a slot costs 96 bytes in a transaction.
+MAX_READERS = 256  # Threads and then some; each slot is 64 bytes.
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The environment and its tables."""
+
+    env: "lmdb.Environment"
+    repositories: Repositories
+    images: Images
+    tags: Tags
+    blobs: Blobs
+    uploads: Uploads
+    journal: Journal
+    sums: Sums
+    documents: Documents
+    replicas: Replicas
+
+    def read(self) -> ReadTxn:
+        """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages."""
+        return self.env.begin()
+
+
+@contextmanager
+def open_meta(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[Meta]:
+    """Open the environment in the directory *path*, which exists; close it at the end.
+
+    Durable: the sync defaults stay. Never ``writemap``, with which a full disk kills the process. ``lib_version=0``
+    holds the 0.9 file format, to which the chunk size is fitted.
+    """
+    with lmdb.open(str(path), map_size=map_size, max_dbs=MAX_TABLES, max_readers=MAX_READERS, lib_version=0) as env:
+        yield Meta(
+            env,
+            Repositories(env),
+            Images(env),
+            Tags(env),
+            Blobs(env),
+            Uploads(env),
+            Journal(env),
+            Sums(env),
+            Documents(env),
+            Replicas(env),
+        )

@@ -1,0 +1,122 @@
+"""How far each image has come at each destination, and what was taken from each source.
+
+At a source: one row for each image and destination says what is wanted there and how far it is. There are no job rows:
+after a crash the rows that are not done are what is left to do. At a destination: one row for each image and each tag
+says what was done last from that source, so that an announcement that comes twice changes nothing.
+"""
+
+from typing import Literal
+
+import lmdb
+import msgspec
+
+from node.store.rows import image_key
+from node.store.table import BytesTable, ReadTxn, Table, WriteTxn
+from protocol.oci.digest import Digest, packed, unpacked
+from protocol.oci.names import RepositoryName
+
+Progress = Literal["IN_PROGRESS", "COMPLETE", "FAILED"]
+
+
+class StatusRow(msgspec.Struct, frozen=True, array_like=True):
+    """How far one image has come at one destination."""
+
+    status: Progress
+    wanted: int  # Number in local order of the last record that wants something there.
+    done: int  # Number in local order up to which the destination has acknowledged.
+    hlc: int  # Of the oldest record that is not acknowledged yet; of the last one once all is.
+    failure: str = ""  # ECR's failure code.
+    reason: str = ""  # For people.
+    tries: int = 0  # Since the last success.
+    changed: float = 0.0  # Seconds since 1970, UTC.
+
+
+class Replicas:
+    """The tables. A destination or source is its text, ``account/region``, ended by NUL."""
+
+    def __init__(self, env: "lmdb.Environment") -> None:
+        self._status = Table(env, "replication-status", StatusRow)
+        """key: destination, NUL, u64 repository, digest in short form -> ``StatusRow``."""
+        self._open = BytesTable(env, "replication-open")
+        """key: destination, NUL, u64 ``wanted``, u64 repository, digest -> nothing: the rows that are not done."""
+        self._taken = BytesTable(env, "replication-taken")
+        """key: source, NUL, repository, NUL, digest or tag -> u64 clock of the last that was done."""
+
+    def status(self, txn: ReadTxn, destination: str, repository: int, digest: Digest) -> StatusRow | None:
+        """Return how far the image has come there, or ``None`` if it never was for there."""
+        return self._status.get(txn, _prefix(destination) + image_key(repository, digest))
+
+    def put(self, txn: WriteTxn, destination: str, repository: int, digest: Digest, row: StatusRow) -> None:
+        """Add or replace, and keep the open rows in step."""
+        key = image_key(repository, digest)
+        old = self._status.get(txn, _prefix(destination) + key)
+        if old is not None and old.status != "COMPLETE":
+            self._open.delete(txn, _open_key(destination, old.wanted, key))
+        self._status.put(txn, _prefix(destination) + key, row)
+        if row.status != "COMPLETE":
+            self._open.put(txn, _open_key(destination, row.wanted, key), b"")
+
+    def delete(self, txn: WriteTxn, destination: str, repository: int, digest: Digest) -> None:
+        """Forget the image there: it is no longer here either."""
+        key = image_key(repository, digest)
+        old = self._status.get(txn, _prefix(destination) + key)
+        if old is not None:
+            self._open.delete(txn, _open_key(destination, old.wanted, key))
+            self._status.delete(txn, _prefix(destination) + key)
+
+    def open_rows(
+        self, txn: ReadTxn, destination: str, *, after: bytes = b"", limit: int
+    ) -> list[tuple[bytes, int, Digest]]:
+        """Return (place, repository, digest) of images that are not done there, those wanted first at the front.
+
+        *after* is the place of the last one of the page before.
+        """
+        prefix = _prefix(destination)
+        keys = [key[len(prefix) :] for key in self._open.keys(txn, prefix, after=after, limit=limit)]
+        return [(key, int.from_bytes(key[8:16], "big"), unpacked(key[16:])) for key in keys]
+
+    def page(
+        self, txn: ReadTxn, destination: str, *, after: bytes = b"", limit: int
+    ) -> list[tuple[int, Digest, StatusRow]]:
+        """Return how far images have come there, by repository number and digest, beyond the key *after*."""
+        prefix = _prefix(destination)
+        rows = self._status.items(txn, prefix, after=after, limit=limit)
+        return [
+            (int.from_bytes(key[len(prefix) : len(prefix) + 8], "big"), unpacked(key[len(prefix) + 8 :]), row)
+            for key, row in rows
+        ]
+
+    def destinations(self, txn: ReadTxn) -> list[str]:
+        """Return every destination that has a row."""
+        found: list[str] = []
+        after = b""
+        while keys := self._status.bytes.keys(txn, b"", after=after, limit=1):
+            name = keys[0].partition(b"\0")[0]
+            found.append(name.decode())
+            after = name + b"\1"
+        return found
+
+    def taken(self, txn: ReadTxn, source: str, repository: RepositoryName, what: str) -> int:
+        """Return the clock of what was last done for a digest or tag from *source*, 0 if nothing was."""
+        return int.from_bytes(self._taken.get(txn, _taken_key(source, repository, what)) or b"", "big")
+
+    def take(self, txn: WriteTxn, source: str, repository: RepositoryName, what: str, hlc: int) -> None:
+        """Take note of what was done."""
+        self._taken.put(txn, _taken_key(source, repository, what), hlc.to_bytes(8, "big"))
+
+
+def status_place(repository: int, digest: Digest) -> bytes:
+    """Return where ``Replicas.page`` goes on after this image."""
+    return repository.to_bytes(8, "big") + packed(digest)
+
+
+def _prefix(registry: str) -> bytes:
+    return registry.encode() + b"\0"
+
+
+def _open_key(destination: str, wanted: int, key: bytes) -> bytes:
+    return _prefix(destination) + wanted.to_bytes(8, "big") + key
+
+
+def _taken_key(source: str, repository: RepositoryName, what: str) -> bytes:
+    return f"{source}\0{repository}\0{what}".encode()

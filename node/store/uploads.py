@@ -1,0 +1,42 @@
+"""Uploads that have not ended: what of them would survive a crash. What has not settled yet is in memory alone."""
+
+import lmdb
+import msgspec
+
+from node.store.table import ReadTxn, Table, WriteTxn
+
+
+class UploadRow(msgspec.Struct, frozen=True, array_like=True):
+    """How far an upload has come."""
+
+    repository: str  # Name: it may not exist yet.
+    owner: str  # ARN of who began it; nobody else may go on with it.
+    begun: int  # Seconds since 1970, UTC.
+    touched: int  # When a part came last; the upload expires some time later.
+    algorithm: str  # That its digest is computed with while it arrives.
+    number: int  # Of its chunks; 0 while it is small.
+    size: int  # Bytes.
+    inline: bytes  # All of it, while it is small.
+
+
+class Uploads:
+    """key: the upload's id, 16 random bytes -> ``UploadRow``."""
+
+    def __init__(self, env: "lmdb.Environment") -> None:
+        self._table = Table(env, "uploads", UploadRow)
+
+    def get(self, txn: ReadTxn, upload: bytes) -> UploadRow | None:
+        """Return how far it has come, or ``None``."""
+        return self._table.get(txn, upload)
+
+    def put(self, txn: WriteTxn, upload: bytes, row: UploadRow) -> None:
+        """Add or replace."""
+        self._table.put(txn, upload, row)
+
+    def delete(self, txn: WriteTxn, upload: bytes) -> bool:
+        """Return whether there was something to delete."""
+        return self._table.delete(txn, upload)
+
+    def page(self, txn: ReadTxn, *, after: bytes = b"", limit: int) -> list[tuple[bytes, UploadRow]]:
+        """Return at most *limit* uploads beyond the id *after*, in the order of ids."""
+        return self._table.items(txn, b"", after=after, limit=limit)
