@@ -26,8 +26,7 @@ from protocol.sync.repositories import RepositoryState, delete_of, merge_reposit
 from protocol.sync.tags import TagConflict, TagDot, TagState, bury_tag, merge_tag, next_tag_value, tag_delete_of
 from protocol.sync.vector import Dot, is_dead, vector
 
-REPOSITORIES = [RepositoryName("app"), RepositoryName("base")]
-TAGS = [TagName("latest"), TagName("v1")]
+NAME, TAG = RepositoryName("app"), TagName("latest")
 IMAGES = [digest_of(b"%d" % n) for n in range(2)]
 INCARNATION = bytes(16)
 
@@ -43,6 +42,12 @@ class State:
     tags: dict[tuple[str, str], TagState] = field(default_factory=dict)
     history: dict[tuple[str, str], set[TagDot]] = field(default_factory=dict)
 
+    def rows(self) -> list[tuple[object, RepositoryState | ImageState | TagState]]:
+        return [*self.repositories.items(), *self.images.items(), *self.tags.items()]
+
+    def copy(self) -> "State":
+        return State(dict(self.repositories), dict(self.images), dict(self.tags))
+
     def apply(self, record: Record) -> list[TagConflict]:
         return [fact for entry in record.entries for fact in self._apply(record, entry)]
 
@@ -57,8 +62,8 @@ class State:
             return []
         repository = self.repositories[name] = note_life(repository, entry.key.life)
         if isinstance(entry, ImagePut | ImageDelete):
-            where = name, entry.key.digest
-            _set(self.images, where, merge_image(self.images.get(where), entry, dot, hlc, repository.dead))
+            image = name, entry.key.digest
+            _set(self.images, image, merge_image(self.images.get(image), entry, dot, hlc, repository.dead))
             return []
         where = name, entry.key.tag
         merged = merge_tag(self.tags.get(where), entry, dot, hlc, repository.dead)
@@ -86,10 +91,11 @@ def _set(rows: dict[tuple[str, str], Row], key: tuple[str, str], row: Row | None
 
 @dataclass
 class Written:
-    """A record, and all that its writer had seen when it wrote it."""
+    """A record, all that its writer had seen when it wrote it, and what it had right after."""
 
     record: Record
     seen: frozenset[Dot]
+    after: State
 
 
 @dataclass
@@ -149,8 +155,8 @@ class Node:
         record = Record(
             VERSION, "111111111111/eu-west-1", dot.node, dot.incarnation, dot.seq, FIRST, stamp, tuple(entries)
         )
-        self.journal.append(Written(record, frozenset(self.seen)))
         self.state.apply(record)
+        self.journal.append(Written(record, frozenset(self.seen), self.state.copy()))
         self.seen.add(dot)
 
 
