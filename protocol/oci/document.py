@@ -22,17 +22,10 @@ MAX_DEPTH = 32
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Document: TypeAlias = dict[str, Any]
-"""A JSON object. A number that is not written as an integer is a ``Fraction``."""
+"""A JSON object. A number that is not written as an integer is a ``float``, also 1.0, 1e3 and -0."""
 
 Names: TypeAlias = Mapping[str, str]
 """The names that an object may have, by what they are after case folding; see ``names``."""
-
-
-class Fraction:
-    """A number with a fraction, an exponent or a negative zero. No type takes it for an integer, nor for a float."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
 
 
 class _Ambiguous(ValueError):
@@ -83,19 +76,17 @@ def _object(pairs: list[tuple[str, Any]]) -> Document:
     return document
 
 
-def _integer(text: str) -> int | Fraction:
+def _integer(text: str) -> int | float:
     if len(text) > 20:
         raise _Ambiguous(f"a number of {len(text)} digits")
-    return Fraction(text) if text == "-0" else int(text)
+    return -0.0 if text == "-0" else int(text)
 
 
 def _constant(text: str) -> None:
     raise _Ambiguous(f"{text} is not JSON")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=Fraction, parse_int=_integer, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
 
 
 def _walk(document: object) -> None:

@@ -139,6 +139,7 @@ def test_an_opaque_type_is_kept_as_it_is() -> None:
         (b'{"layers": [], "layers": []}', OCI_IMAGE, "twice"),
         (b'{"layers": [], "Layers": []}', OCI_IMAGE, "twice"),
         (b'{"x": [{"\xe2\x84\xaaey": 1, "key": 2}]}', OCI_IMAGE, "twice"),
+        (b'{"x": [{"\xc5\xbfize": 1, "size": 2}]}', OCI_IMAGE, "twice"),
         (layer(Size=5), OCI_IMAGE, "twice"),
         (layer(URLs=[]), OCI_IMAGE, "$.layers[0]"),
         (image(Subject=CHILD), OCI_IMAGE, "'subject'"),
@@ -162,6 +163,7 @@ def test_an_opaque_type_is_kept_as_it_is() -> None:
         (layer(size=0).replace(b'"size": 0', b'"size": 1e3'), OCI_IMAGE, "$.layers[0].size"),
         (layer(size=0).replace(b'"size": 0', b'"size": 05'), OCI_IMAGE, "JSON"),
         (layer(size=0).replace(b'"size": 0', b'"size": ' + b"9" * 5000), OCI_IMAGE, "digits"),
+        (image(x=10**20), OCI_IMAGE, "digits"),
         (layer(size=-1), OCI_IMAGE, "$.layers[0].size"),
         (layer(size=2**63), OCI_IMAGE, "$.layers[0].size"),
         (layer(size="5"), OCI_IMAGE, "$.layers[0].size"),
@@ -205,8 +207,9 @@ def test_a_foreign_layer_need_not_be_here_unless_it_is_named_as_an_ordinary_one_
     assert [one.is_foreign for one in manifest.blobs] == [False, True]
     manifest = read_manifest(image(layers=[FOREIGN, LAYER]), OCI_IMAGE)
     assert [one.is_foreign for one in manifest.blobs] == [False, False]
-    [_, layer] = read_manifest(image(layers=[{**LAYER, "urls": URLS}]), OCI_IMAGE).blobs
-    assert not layer.is_foreign
+    for ordinary in ({**LAYER, "urls": URLS}, {**FOREIGN, "urls": []}):
+        manifest = read_manifest(image(layers=[ordinary]), OCI_IMAGE)
+        assert not manifest.layers[0].is_foreign
 
 
 def test_a_blob_is_listed_once() -> None:
