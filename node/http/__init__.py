@@ -16,7 +16,12 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``http1``         HTTP/1.1 on one connection
 * ``h1guard``       its framing, without I/O
 * ``h1body``        a request's body, from the socket to the handler
-* ``responsehead``  the head of a response as bytes
+* ``http2``         HTTP/2 on one connection
+* ``frameguard``    counts frames before h2 sees them, without I/O
+* ``h2stream``      one request of it, and its answer
+* ``h2body``        a request's body, from the reader of the connection to the handler
+* ``h2data``        DATA frames laid out so that files are read into them
+* ``responsehead````  what the head of a response says of its body
 * ``outgoing``      bodies in pieces, without copying where that is possible
 * ``sendqueue``     releases such pieces when the kernel is done with them
 * ``router``        which handler answers a method and a path

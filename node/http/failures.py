@@ -30,6 +30,7 @@ def is_gone(error: BaseException) -> bool:
     return isinstance(error, ClientGone)
 
 
+OUR_FAULT = "an error of ours, which is in the log"
 _CODES = {403: "DENIED", 413: "SIZE_INVALID", 429: "TOOMANYREQUESTS", 500: "UNKNOWN", 503: "TOOMANYREQUESTS"}
 
 

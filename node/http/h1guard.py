@@ -25,7 +25,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-_SINGLE = frozenset({"host", "content-length", "transfer-encoding", "authorization", "content-range", "content-type"})
+SINGLE = frozenset({"host", "content-length", "transfer-encoding", "authorization", "content-range", "content-type"})
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ def _collect(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
         value = raw_value.decode("latin-1").strip(" \t")
         if name not in headers:
             headers[name] = value
-        elif name in _SINGLE:
+        elif name in SINGLE:
             raise Rejected(400, "a header field that may be there once is there twice")
         else:
             headers[name] = f"{headers[name]}, {value}"

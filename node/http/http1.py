@@ -11,17 +11,15 @@ from time import perf_counter
 import trio
 
 from node.http.engine import Engine, refuse_foreign, request_id
-from node.http.failures import ClientGone, Rejected, error_body, error_response, is_gone
+from node.http.failures import OUR_FAULT, ClientGone, Rejected, error_body, error_response, is_gone
 from node.http.h1body import Http1Body
 from node.http.h1guard import Head, find_head, parse_head
 from node.http.message import Answered, Pieces, Request, Response
 from node.http.outgoing import BodyBroken, Outgoing, next_piece
-from node.http.responsehead import encode_head
+from node.http.responsehead import encode_head, is_bodiless, stated
 from node.http.transport import Pace, Transport
 
 RECEIVE = 64 * 1024
-OUR_FAULT = "an error of ours, which is in the log"
-_BODILESS = frozenset({204, 304})
 JOIN = 16 * 1024  # A body up to this size is sent in one piece with its head: copying it is cheaper than a call.
 
 
@@ -150,7 +148,7 @@ class Http1Connection:
             status = response.status
             if isinstance(response.body, bytes):
                 await self._send_bytes(head, request, response, response.body, keep_alive=keep_alive)
-            elif _is_bodiless(head, response):
+            elif is_bodiless(head.method, response.status):
                 await self._outgoing.drop(response.body)
                 await self._send_bytes(head, request, response, b"", keep_alive=keep_alive)
             else:
@@ -181,7 +179,7 @@ class Http1Connection:
         self, head: Head, request: Request, response: Response, body: bytes, *, keep_alive: bool
     ) -> None:
         data = self._encode(head, request, response, keep_alive=keep_alive)
-        if _is_bodiless(head, response):
+        if is_bodiless(head.method, response.status):
             body = b""
         if len(body) > JOIN:
             await self._transport.send(data, self._pace, more=True)
@@ -215,21 +213,11 @@ class Http1Connection:
         return response.status
 
     def _encode(self, head: Head, request: Request, response: Response, *, keep_alive: bool) -> bytes:
-        headers, body = response.headers, response.body
-        length = len(body) if isinstance(body, bytes) else body.length
-        for name, _ in headers:
-            if name == "content-length":
-                if _is_bodiless(head, response):
-                    length = None
-                else:
-                    headers = tuple(header for header in headers if header[0] != "content-length")
-                break
+        headers, length = stated(head.method, response)
         framing = ""
-        if response.status in _BODILESS:
-            pass
-        elif length is not None:
+        if length is not None:
             framing = f"content-length: {length}\r\n"
-        elif head.version == "1.1" and not isinstance(body, bytes):
+        elif head.version == "1.1" and isinstance(response.body, Pieces) and response.body.length is None:
             framing = "transfer-encoding: chunked\r\n"
         if not keep_alive:
             framing += "connection: close\r\n"
@@ -247,7 +235,3 @@ class Http1Connection:
         self._scope.deadline = trio.current_time() + self._engine.limits.receiving_head
         while await body.receive():
             pass
-
-
-def _is_bodiless(head: Head, response: Response) -> bool:
-    return head.method == "HEAD" or response.status in _BODILESS

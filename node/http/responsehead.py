@@ -1,9 +1,12 @@
-"""The head of an HTTP/1.1 response as bytes."""
+"""The head of a response: what both protocols say of the body, and HTTP/1.1's bytes."""
 
 import time
 from http import HTTPStatus
 
+from node.http.message import Response
+
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_BODILESS = frozenset({204, 304})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -26,6 +29,26 @@ def http_date() -> str:
         )
         _Clock.second = second
     return _Clock.text
+
+
+def is_bodiless(method: str, status: int) -> bool:
+    """Whether a response has no body, whatever its headers say. Source: RFC 9110, 6.4.1."""
+    return method == "HEAD" or status in _BODILESS
+
+
+def stated(method: str, response: Response) -> tuple[tuple[tuple[str, str], ...], int | None]:
+    """Return the handler's headers and the length that the engine states beside them, ``None`` for none.
+
+    Where there is a body the engine knows its length better; where there is none the handler's word stands.
+    """
+    headers, body = response.headers, response.body
+    length = len(body) if isinstance(body, bytes) else body.length
+    for name, _ in headers:
+        if name == "content-length":
+            if is_bodiless(method, response.status):
+                return headers, None
+            return tuple(header for header in headers if header[0] != "content-length"), length
+    return headers, None if response.status in _BODILESS else length
 
 
 def encode_head(status: int, headers: tuple[tuple[str, str], ...], framing: str, request_id: str) -> bytes:

@@ -9,14 +9,15 @@ import trio
 
 from node.http.engine import Engine, Report
 from node.http.failures import is_gone
-from node.http.http1 import Http1Connection
+from node.http.frameguard import PREFACE
+from node.http.http1 import RECEIVE, Http1Connection
+from node.http.http2 import Http2Connection
 from node.http.limits import Hit, Limits
 from node.http.listen import Listener, tune
 from node.http.message import Application, Observe
 from node.http.sendqueue import SendQueues
 from node.http.transport import Transport
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
 PAUSE = 0.1  # Seconds without accepting while the process has no file descriptor left.
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PASSING = {errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
@@ -51,7 +52,7 @@ class _Census:
             del self._each[client]
 
 
-async def serve(  # noqa: PLR0913 - the parts of a server, each named where it is passed.
+async def serve(
     listeners: Sequence[Listener],
     application: Application,
     *,
@@ -143,15 +144,37 @@ async def _serve_transport(engine: Engine, listener: Listener, transport: Transp
         if handshake.cancelled_caught:
             engine.hit("handshake")
             return False
-    ended = False
+    buffer = bytearray()
+    if not await _first_bytes(engine, transport, buffer):
+        return False
+    is_whole = False  # Whether nothing is half said that a client could take for all of it.
     with trio.CancelScope() as scope:
-        buffer = bytearray()
-        connection = Http1Connection(engine, transport, scope, buffer, listener.hosts)
-        await connection.serve()
-        ended = True
-    if ended or connection.is_between_requests:
+        if transport.protocol == "h2" or buffer.startswith(PREFACE):
+            is_whole = await Http2Connection(engine, transport, scope, listener.hosts).serve(bytes(buffer))
+        else:
+            connection = Http1Connection(engine, transport, scope, buffer, listener.hosts)
+            try:
+                await connection.serve()
+            finally:
+                is_whole = connection.is_between_requests
+    if is_whole:
         transport.end()
         with trio.move_on_after(engine.limits.linger):
             await transport.discard()
+    return is_whole
+
+
+async def _first_bytes(engine: Engine, transport: Transport, buffer: bytearray) -> bool:
+    """Receive until it is clear which protocol a plain connection speaks; return whether it will say anything."""
+    if transport.protocol:
+        return True
+    with trio.CancelScope(deadline=trio.current_time() + engine.limits.idle) as scope:
+        engine.endings[transport] = scope.cancel
+        while PREFACE.startswith(buffer) and len(buffer) < len(PREFACE):
+            data = await transport.receive(RECEIVE)
+            if not data:
+                return False
+            buffer += data
+            scope.deadline = min(scope.deadline, trio.current_time() + engine.limits.receiving_head)
         return True
     return False

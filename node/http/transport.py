@@ -52,7 +52,7 @@ class Pace:
             self._moved = 0
             self._left = self._limits.patience
 
-    async def wait(self, ready: Callable[[int], Awaitable[None]], fd: int) -> None:
+    async def wait(self, ready: Callable[[int], Awaitable[None]], fd: int = -1) -> None:
         """Await ``ready(fd)`` on the peer's time."""
         began = trio.current_time()
         self._scope.deadline = began + self._left

@@ -1,0 +1,105 @@
+"""The body of an HTTP/2 request: what the reader of the connection got, until the handler takes it.
+
+A byte is acknowledged when the handler has it. So the client sends no more than the windows, and what nobody reads
+costs no more memory than these.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from node.http.failures import ClientGone
+from node.http.transport import Pace
+
+
+class Http2Body:
+    """Implements ``message.Body``; ``arrived``, ``finish`` and ``lose`` are for the connection."""
+
+    __slots__ = ("_acknowledge", "_chunks", "_ended", "_lost", "_pace", "_wake", "awaited", "length")
+
+    def __init__(self, length: int | None, pace: Pace, acknowledge: Callable[[int], Awaitable[None]]) -> None:
+        """*acknowledge* is awaited with the flow-controlled size of each piece that was taken."""
+        self.length = length
+        self.awaited: Callable[[], Awaitable[None]] | None = None
+        """Sends ``100 Continue``, if the client waits for it."""
+        self._chunks: deque[tuple[memoryview, int]] = deque()
+        self._pace: Pace | None = pace
+        self._acknowledge = acknowledge
+        self._ended = self._lost = False
+        self._wake = trio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client has sent the last byte."""
+        return self._ended
+
+    def arrived(self, data: bytes, flow: int) -> None:
+        """Take what came in a DATA frame, of size *flow* with its padding."""
+        self._chunks.append((memoryview(data), flow))
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Note the end of the body."""
+        self._ended = True
+        self._wake.set()
+
+    def lose(self) -> None:
+        """Note that nothing more can come."""
+        self._lost = True
+        self._wake.set()
+
+    def converse(self) -> None:
+        """From now on silence is no sign of a stalled client: the response has begun, and may be a conversation."""
+        self._pace = None
+
+    def abandon(self) -> int:
+        """Throw away what nobody took; return its size, to be acknowledged for the connection's window."""
+        flow = sum(flow for _, flow in self._chunks)
+        self._chunks.clear()
+        return flow
+
+    async def receive(self) -> bytes:
+        """See ``message.Body``."""
+        while await self._some_left():
+            view, flow = self._chunks.popleft()
+            await self._acknowledge(flow)
+            if view:
+                return bytes(view)
+        return b""
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """See ``message.Body``."""
+        filled = 0
+        while filled < len(buffer) and await self._some_left():
+            view, flow = self._chunks[0]
+            size = min(len(view), len(buffer) - filled)
+            buffer[filled : filled + size] = view[:size]
+            filled += size
+            if size < len(view):
+                self._chunks[0] = view[size:], flow
+            else:
+                self._chunks.popleft()
+                await self._acknowledge(flow)
+        return filled
+
+    async def _some_left(self) -> bool:
+        while not self._chunks:
+            if self._ended:
+                return False
+            if self._lost:
+                raise ClientGone("the client went away within a body")
+            if self.awaited is not None:
+                ask, self.awaited = self.awaited, None
+                await ask()
+            self._wake = trio.Event()
+            if self._pace is None:
+                await self._wake.wait()
+            else:
+                await self._pace.wait(self._woken)
+            if self._pace is not None:
+                self._pace.moved(sum(len(view) for view, _ in self._chunks))
+        return True
+
+    def _woken(self, _: int) -> Awaitable[None]:
+        return self._wake.wait()

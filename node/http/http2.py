@@ -1,0 +1,325 @@
+"""HTTP/2 on one connection: h2 keeps the protocol, a guard in front of it keeps the limits.
+
+One task reads; each request has a task of its own in the nursery of the connection. Whoever has something to send
+takes the lock, and sends what h2 has queued before its own bytes, so that frames keep the order in which h2 made
+them. Bodies do not go through h2, whose bookkeeping for a frame costs more than encrypting it: their DATA frames are
+laid out in one buffer of the connection, filled straight from the file, and h2 is told only what left its windows.
+
+Half a frame would end all streams, so a write is shielded from the end of its own stream. What ends the connection
+still ends it: a task that does nothing else passes that cancellation on.
+"""
+
+from contextlib import suppress
+from math import inf
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+import trio
+from h2.settings import SettingCodes
+
+from node.http.engine import Engine
+from node.http.failures import ClientGone
+from node.http.frameguard import ENHANCE_YOUR_CALM, NO_ERROR, REFUSED_STREAM, Breach, FrameGuard, goaway
+from node.http.h2data import BUFFER, DataFrames
+from node.http.h2stream import LEAST, Headers, Stream
+from node.http.limits import Allowance
+from node.http.message import Extent
+from node.http.transport import Pace, Transport
+
+RECEIVE = 64 * 1024
+ENCODER_TABLE = 4096  # Bytes. h2 obeys a client that asks for 4 GiB, and searches it for each header.
+
+MAX_STALLED = 2  # Streams whose client stopped reading, before the connection is ended.
+
+
+class _H2(h2.connection.H2Connection):
+    MAX_CLOSED_STREAMS = 1024  # Enough to tell late frames from wrong ones; 65 536 are 7 MB for each connection.
+
+
+class Http2Connection:
+    """Serves one connection; made for each, used once."""
+
+    def __init__(
+        self, engine: Engine, transport: Transport, scope: trio.CancelScope, hosts: frozenset[str] | None
+    ) -> None:
+        """*scope* is that of the connection's task."""
+        limits = engine.limits
+        self.engine = engine
+        self.transport = transport
+        self.hosts = hosts
+        self.h2 = _H2(
+            h2.config.H2Configuration(
+                client_side=False,
+                header_encoding=None,
+                validate_outbound_headers=False,  # We make them, and the stream checks the handler's part.
+                normalize_outbound_headers=False,
+            )
+        )
+        self.h2.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.head,
+                SettingCodes.ENABLE_PUSH: 0,
+            },
+        )
+        self.h2.decoder.max_header_list_size = limits.head
+        self.guard = FrameGuard(limits)
+        self._scope = scope
+        self._reading = trio.CancelScope()
+        self._writing = trio.CancelScope()
+        self._cut = self._broken = False
+        self._farewell = NO_ERROR
+        self._lock = trio.Lock()
+        self._frames = DataFrames()
+        self._streams: dict[int, Stream] = {}
+        self._last_stream = 0
+        self._resets = Allowance(limits.resets, limits.resets_per_second)
+        self._stalled = 0
+        self._header_memory = 0
+        self._draining = False
+
+    async def serve(self, received: bytes) -> bool:
+        """Serve until either side ends it; *received* is what was read already.
+
+        Returns whether the transport is at the border of a frame, so that it may be closed gently.
+        """
+        self.engine.endings[self.transport] = self._drain
+        self.h2.initiate_connection()
+        self.h2.increment_flow_control_window(self.engine.limits.connection_window - 65_535)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pass_on_cancellation)
+            with self._reading:
+                await self._read_forever(nursery, received)
+            for stream in self._streams.values():
+                stream.lose()
+            nursery.cancel_scope.cancel()
+        if not self._broken:
+            # Behind h2's own, which it queues for errors that it found: they name the same code.
+            self.transport.send_nowait(self.h2.data_to_send() + goaway(self._last_stream, self._farewell))
+        return not self._broken
+
+    def _drain(self) -> None:
+        """The server stops: take no more requests, and end when those in flight have ended."""
+        self._draining = True
+        if not self._streams:
+            self._reading.cancel()
+
+    async def _read_forever(self, nursery: trio.Nursery, data: bytes) -> None:
+        await self.write()
+        while True:
+            if data and not self._look_at(data, nursery):
+                return
+            await self.write()  # Waits while the client does not take our acknowledgements: so it sends in vain.
+            await trio.lowlevel.checkpoint()  # 64 KiB of tiny frames are 30 ms of work.
+            self._rearm()
+            data = await self.transport.receive(RECEIVE)
+            if not data:
+                return
+
+    def _look_at(self, data: bytes, nursery: trio.Nursery) -> bool:
+        """Handle what came; return whether the connection goes on."""
+        try:
+            self.guard.feed(data, now=trio.current_time())
+            for event in self.h2.receive_data(data):
+                self._on_event(event, nursery)
+        except Breach as breach:
+            self._fail(breach.code, breach.limit)
+            return False
+        except h2.exceptions.ProtocolError as error:
+            self._fail(int(error.error_code), "protocol")
+            return False
+        return not self._reading.cancel_called
+
+    def _rearm(self) -> None:
+        """Set how long the client may be silent."""
+        limits = self.engine.limits
+        if self.guard.block_open:
+            self._reading.deadline = min(self._reading.deadline, trio.current_time() + limits.receiving_head)
+        elif self._streams:
+            self._reading.deadline = inf
+        else:
+            self._reading.deadline = trio.current_time() + limits.idle
+
+    def _on_event(self, event: h2.events.Event, nursery: trio.Nursery) -> None:
+        match event:
+            case h2.events.RequestReceived():
+                self._on_request(event, nursery)
+            case h2.events.DataReceived():
+                self._on_data(event)
+            case h2.events.StreamEnded():
+                if stream := self._streams.get(event.stream_id or 0):
+                    stream.body.finish()
+            case h2.events.StreamReset():
+                self._spend_reset()
+                if stream := self._streams.get(event.stream_id or 0):
+                    stream.lose()
+            case h2.events.RemoteSettingsChanged():
+                size = self.h2.remote_settings.header_table_size
+                self.h2.encoder.header_table_size = min(size, ENCODER_TABLE)
+                self._wake(0)
+            case h2.events.WindowUpdated():
+                self._wake(event.stream_id or 0)
+            case _:
+                pass
+
+    def _on_data(self, event: h2.events.DataReceived) -> None:
+        flow = event.flow_controlled_length
+        if (stream := self._streams.get(event.stream_id)) and not stream.lost:
+            stream.body.arrived(event.data, flow)
+        elif flow:
+            with suppress(h2.exceptions.ProtocolError):
+                self.h2.acknowledge_received_data(flow, event.stream_id)
+
+    def _wake(self, stream_id: int) -> None:
+        """Let those look again who wait for a window: one stream, or all where it is that of the connection."""
+        for stream in self._streams.values() if not stream_id else [self._streams.get(stream_id)]:
+            if stream is not None:
+                stream.window_opened.set()
+
+    def _on_request(self, event: h2.events.RequestReceived, nursery: trio.Nursery) -> None:
+        limits = self.engine.limits
+        self._last_stream = max(self._last_stream, event.stream_id)
+        headers = [(bytes(name), bytes(value)) for name, value in event.headers]
+        memory = sum(len(name) + len(value) + 32 for name, value in headers)
+        # Counted by our tasks, not by h2's open streams: what was reset may still be at work.
+        if len(self._streams) >= limits.streams:
+            self.engine.hit("streams")
+            self.reset(event.stream_id, REFUSED_STREAM)
+        elif self._header_memory + memory > limits.header_memory:
+            self.engine.hit("header_memory")
+            self.reset(event.stream_id, REFUSED_STREAM)
+        elif self._draining:
+            self.reset(event.stream_id, REFUSED_STREAM)
+        else:
+            self._header_memory += memory
+            stream = Stream(self, event.stream_id, headers, memory)
+            self._streams[event.stream_id] = stream
+            nursery.start_soon(stream.serve)
+
+    def _fail(self, code: int, limit: str) -> None:
+        """End the connection with a GOAWAY of *code*, from wherever that is noticed."""
+        self.engine.hit(limit)
+        self._farewell = code
+        self._reading.cancel()
+
+    def _spend_reset(self) -> None:
+        if not self._resets.spend(1, now=trio.current_time()):
+            self._fail(ENHANCE_YOUR_CALM, "resets")
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Queue a RST_STREAM, if the stream is still there."""
+        with suppress(h2.exceptions.ProtocolError):
+            self.h2.reset_stream(stream_id, code)
+            self._spend_reset()
+
+    def stalled(self) -> None:
+        """Count a stream whose client stopped reading or sending; a second one ends the connection."""
+        self.engine.hit("patience")
+        self._stalled += 1
+        if self._stalled >= MAX_STALLED:
+            self._reading.cancel()
+
+    def ended(self, stream: Stream) -> None:
+        """Forget *stream*: its task has ended."""
+        del self._streams[stream.id]
+        self._header_memory -= stream.memory
+        if unread := stream.body.abandon():
+            with suppress(h2.exceptions.ProtocolError):
+                self.h2.acknowledge_received_data(unread, stream.id)
+        if not self._streams:
+            self._frames.forget()
+            if self._draining:
+                self._reading.cancel()
+            else:
+                self._rearm()
+
+    def window(self, stream_id: int) -> int:
+        """Return how many bytes of body the client takes now; ``ClientGone`` where the stream is closed."""
+        inner = self.h2.streams.get(stream_id)
+        if inner is None or inner.closed:
+            raise ClientGone
+        return min(self.h2.outbound_flow_control_window, inner.outbound_flow_control_window)
+
+    async def send_head(self, stream_id: int, headers: Headers, body: bytes = b"", *, ends: bool) -> None:
+        """Send a head and, if the window takes it, a small *body*; *ends*: nothing follows."""
+        try:
+            self.h2.send_headers(stream_id, headers, end_stream=ends and not body)
+            if body:
+                self.h2.send_data(stream_id, body, end_stream=ends)
+        except h2.exceptions.ProtocolError as error:
+            raise ClientGone from error
+        await self.write()
+
+    async def end_body(self, stream_id: int) -> None:
+        """Say that the body is complete."""
+        try:
+            self.h2.end_stream(stream_id)
+        except h2.exceptions.ProtocolError as error:
+            raise ClientGone from error
+        await self.write()
+
+    async def acknowledge(self, stream_id: int, size: int) -> None:
+        """Let the client send *size* more bytes."""
+        with suppress(h2.exceptions.ProtocolError):
+            self.h2.acknowledge_received_data(size, stream_id)
+        await self.write()
+
+    async def write(self, data: bytes = b"") -> None:
+        """Send what h2 has queued, then *data*. Does not wait if the socket takes it."""
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            pending = self.h2.data_to_send() + data
+            if pending and (sent := self.transport.send_nowait(pending)) < len(pending):
+                await self._send(memoryview(pending)[sent:])
+        finally:
+            self._lock.release()
+
+    async def send_body(self, stream_id: int, piece: bytes | Extent, at: int) -> int:
+        """Send DATA frames from *piece* as far as the windows and one write go; return how many bytes.
+
+        *at* is where to begin in *piece*. ``OSError``: the file is too short, or the medium failed.
+        """
+        async with self._lock:
+            left = (piece.length if isinstance(piece, Extent) else len(piece)) - at
+            size = min(left, self.window(stream_id), BUFFER)
+            if size < min(left, LEAST):
+                return 0  # Another stream took the connection's window meanwhile.
+            inner = self.h2.streams[stream_id]
+            self.h2.outbound_flow_control_window -= size
+            inner.outbound_flow_control_window -= size
+            frames, count = await self._frames.fill(stream_id, piece, at, size, self.h2.max_outbound_frame_size)
+            if count < size:
+                self.h2.outbound_flow_control_window += size - count
+                inner.outbound_flow_control_window += size - count
+            if pending := self.h2.data_to_send():
+                await self._send(pending, more=True)
+            await self._send(frames)
+        self.guard.sent(count)
+        return count
+
+    async def _send(self, data: bytes | memoryview, *, more: bool = False) -> None:
+        """Send all of *data*; the lock is held. Shielded, for as long as the client makes progress."""
+        with trio.CancelScope(shield=True) as self._writing:
+            if self._cut:
+                self._writing.cancel()
+            await self.transport.send(data, Pace(self._writing, self.engine.limits), more=more)
+        if self._writing.cancelled_caught:
+            self._broken = True
+            self._scope.cancel()
+            raise ClientGone("the client takes nothing more")
+
+    async def _pass_on_cancellation(self) -> None:
+        """When the connection is cancelled, cancel the write that is shielded from the end of its stream."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._cut = True
+            self._writing.cancel()
