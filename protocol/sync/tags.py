@@ -102,7 +102,7 @@ def bury_tag(state: TagState, dead: tuple[Dead, ...]) -> TagState | None:
     return TagState(values, shadows) if values or shadows else None
 
 
-def next_tag_value(  # noqa: PLR0913 - the parts of the value, by keyword.
+def next_tag_value(
     state: TagState | None, digest: Digest, *, hlc: int, node: str, frozen: bool, by: str, dot: Dot
 ) -> TagValue:
     """Return the value that points a tag at *digest*, and outranks what it has; *dot* is of the record to be."""
