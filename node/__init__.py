@@ -13,3 +13,5 @@ A request comes in at the top of this list and goes down; nothing below imports 
 * ``config``     one file, the environment and flags, as typed values
 * ``telemetry``  structured log, metrics
 """
+
+__version__ = "0.1.0"

@@ -173,6 +173,12 @@ class NotReady(Refusal):
     status, oci, ecr = 409, "UNSUPPORTED", "ValidationException"
 
 
+class InvitationRefused(Refusal):
+    """A token to join with that is unknown, used or out of date."""
+
+    status, oci, ecr = 403, "DENIED", "AccessDeniedException"
+
+
 class Busy(Refusal):
     """Not now: a limit, a missing peer, a full disk."""
 

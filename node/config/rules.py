@@ -38,14 +38,8 @@ def _open_network(listen: ListenSettings) -> Iterator[Fault]:
         yield (
             "listen.address",
             f"{exposed} can be reached from other machines, and this version cannot yet tell who may do what: everyone "
-            "there could push, pull and delete. Listen on 127.0.0.1 or [::1]; or, where that is meant, give a "
-            "certificate (--tls-cert, --tls-key) and say --allow-open-network (listen.allow_open_network = true)",
-        )
-    elif exposed and listen.tls_certificate is None:
-        yield (
-            "listen.tls_certificate",
-            f"missing: {exposed} can be reached from other machines, which is done with TLS only "
-            "(--tls-cert, --tls-key)",
+            "there could push, pull and delete. Listen on 127.0.0.1 or [::1]; or, where that is meant, say "
+            "--allow-open-network (listen.allow_open_network = true), better with --tls-cert and --tls-key",
         )
 
 

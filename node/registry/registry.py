@@ -38,19 +38,19 @@ class Author:
 
 
 class Changes:
-    """Wakes the followers of the journal."""
+    """Wakes those who wait for something new: first ``next``, then look, then wait for what ``next`` returned."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
 
     def notify(self) -> None:
-        """Say that there is a new record."""
+        """Say that there is something new."""
         self._event.set()
         self._event = trio.Event()
 
-    async def wait(self) -> None:
-        """Return at the next record after this call; look at the journal first, then wait."""
-        await self._event.wait()
+    def next(self) -> trio.Event:
+        """Return what is set at the next ``notify``."""
+        return self._event
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +66,5 @@ class Registry:
     random: Callable[[int], bytes]
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
-    changes: Changes = field(default_factory=Changes)
+    changes: Changes = field(default_factory=Changes)  # A new record in the journal.
+    wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.

@@ -83,7 +83,8 @@ def _source(request: Request) -> Source:
     """Return the body as a use case takes it, its announced place and length compared with each other."""
     length, start = request.body.length, None
     if "content-range" in request.headers:
-        start, span = upload_range(request.headers["content-range"])
+        start, end = upload_range(request.headers["content-range"])
+        span = end - start + 1
         if length is not None and length != span:
             raise SizeInvalid(f"Content-Range spans {span} bytes, Content-Length is {length}")
         length = span

@@ -1,0 +1,88 @@
+"""The table of this door, and the application that serves it.
+
+Each row says what it does to a repository in ECR's words; the use case behind it asks for the same action. Where the
+effect decides (a PUT that moves a tag), the use case asks for more.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from node.api.oci import blobs, health, listings, manifests, uploads
+from node.api.oci.answer import VERSION, answer, refused
+from node.api.oci.door import Handler, Health
+from node.http.message import Application, Request, Response
+from node.http.router import MethodNotAllowed, NotFound, Route, Router
+from node.registry.registry import Registry
+from protocol.auth.caller import Caller
+from protocol.errors import Damaged, NameUnknown, Unsupported
+
+CallerOf: TypeAlias = Callable[[Request], Caller]
+"""Who sends this request; raises a ``Refusal`` where that cannot be told."""
+
+_MANIFEST = "/v2/{name}/manifests/{reference}"
+_BLOB = "/v2/{name}/blobs/{digest}"
+_UPLOADS = "/v2/{name}/blobs/uploads/"
+_UPLOAD = "/v2/{name}/blobs/uploads/{upload}"
+
+
+async def get_base(_registry: Registry, _caller: Caller, _request: Request) -> Response:
+    """``GET /v2/``: 200, this is a registry."""
+    return Response(200, (("content-type", "application/json"), VERSION), b"{}")
+
+
+ROUTES: tuple[Route[Handler], ...] = (
+    Route("GET", "/v2/", "ecr:GetAuthorizationToken", get_base),
+    Route("HEAD", "/v2/", "ecr:GetAuthorizationToken", get_base),
+    Route("GET", "/v2", "ecr:GetAuthorizationToken", get_base),
+    Route("GET", "/v2/_catalog", "ecr:DescribeRepositories", listings.get_catalog),
+    Route("GET", _MANIFEST, "ecr:BatchGetImage", manifests.get_manifest),
+    Route("HEAD", _MANIFEST, "ecr:BatchGetImage", manifests.get_manifest),
+    Route("PUT", _MANIFEST, "ecr:PutImage", manifests.put_manifest_or_tags),
+    Route("DELETE", _MANIFEST, "ecr:BatchDeleteImage", manifests.delete_manifest_or_tag),
+    Route("GET", _BLOB, "ecr:GetDownloadUrlForLayer", blobs.get_blob),
+    Route("HEAD", _BLOB, "ecr:BatchCheckLayerAvailability", blobs.head_blob),
+    Route("DELETE", _BLOB, "ecr:BatchDeleteImage", blobs.delete_blob_link),
+    Route("POST", _UPLOADS, "ecr:InitiateLayerUpload", uploads.post_upload),
+    Route("POST", _UPLOADS.rstrip("/"), "ecr:InitiateLayerUpload", uploads.post_upload),
+    Route("PATCH", _UPLOAD, "ecr:UploadLayerPart", uploads.patch_upload),
+    Route("PUT", _UPLOAD, "ecr:CompleteLayerUpload", uploads.put_upload),
+    Route("GET", _UPLOAD, "ecr:UploadLayerPart", uploads.get_upload),
+    Route("DELETE", _UPLOAD, "ecr:UploadLayerPart", uploads.delete_upload),
+    Route("GET", "/v2/{name}/tags/list", "ecr:ListImages", listings.get_tags),
+    Route("GET", "/v2/{name}/referrers/{digest}", "ecr:BatchGetImage", listings.get_referrers),
+)
+
+
+def oci_application(
+    registry: Registry, health_of: Health, *, caller_of: CallerOf, damaged: Callable[[Damaged], None]
+) -> Application:
+    """Return what the client port serves."""
+    router = Router(ROUTES)
+
+    async def application(request: Request) -> Response:
+        match router.match(request.method, request.path):
+            case NotFound():
+                return _beside(request, health_of)
+            case MethodNotAllowed(allowed):
+                refusal = Unsupported(f"{request.method} is not for this; allowed: {', '.join(allowed)}")
+                refusal.headers = (("allow", ", ".join(allowed)),)
+                return refused(refusal)
+            case found:
+                request.params = found.params
+                return await answer(found.route.handler, registry, caller_of(request), request, damaged=damaged)
+
+    return application
+
+
+def _beside(request: Request, health_of: Health) -> Response:
+    if request.method in {"GET", "HEAD"}:
+        match request.path:
+            case "/healthz":
+                return health.get_healthz(request)
+            case "/readyz":
+                return health.get_readyz(health_of)
+            case "/metrics":
+                return health.get_metrics(health_of)
+            case _:
+                pass
+    return refused(NameUnknown(f"nothing is at {request.path[:128]}"))

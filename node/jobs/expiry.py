@@ -1,0 +1,16 @@
+"""Drops uploads that nobody feeds any more."""
+
+import trio
+
+from node.registry.registry import Registry
+from node.registry.uploads import expire_uploads
+
+INTERVAL = 60  # Seconds between two looks.
+IDLE = 300  # Seconds after which an upload is kept on disk alone.
+
+
+async def expire_forever(registry: Registry, *, after: float) -> None:
+    """Drop, for ever, uploads *after* that many seconds without a byte."""
+    while True:
+        await trio.sleep(INTERVAL)
+        await expire_uploads(registry, after=after, idle=IDLE)

@@ -1,0 +1,81 @@
+"""Pull-through rules: which registry a repository is pulled through from."""
+
+import msgspec
+
+from node.registry.registry import Registry
+from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.caller import Caller
+from protocol.auth.names import RegistryName
+from protocol.errors import RuleInvalid, RuleUnknown
+from protocol.oci.names import RepositoryName
+from protocol.rules.pullthrough import MAX_RULES, PullThroughRule, parse_prefix, pull_through_rule, upstream_name
+
+_DOCUMENT = "pull-through-rules"
+_decode = msgspec.msgpack.Decoder(list[PullThroughRule]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+async def put_pull_through(
+    registry: Registry, caller: Caller, prefix: str, upstream: RegistryName, upstream_prefix: str | None
+) -> PullThroughRule:
+    """Add a rule, or replace the one with the same prefix.
+
+    Raises:
+        Denied: without ``ecr:CreatePullThroughCacheRule``.
+        RuleInvalid: it is none, or there are too many.
+    """
+    registry.authorize(caller, "ecr:CreatePullThroughCacheRule", None)
+    rule = pull_through_rule(prefix, upstream, upstream_prefix, own=registry.name)
+
+    def run(txn: WriteTxn) -> None:
+        rules = [one for one in _rules(registry, txn) if one.prefix != rule.prefix]
+        if len(rules) >= MAX_RULES:
+            raise RuleInvalid(f"there are {MAX_RULES} rules already; delete one first")
+        _put(registry, txn, [*rules, rule])
+
+    await registry.store.writer.write(run)
+    return rule
+
+
+def list_pull_through(registry: Registry, caller: Caller) -> list[PullThroughRule]:
+    """Return all rules by prefix; ``Denied`` without ``ecr:DescribePullThroughCacheRules``."""
+    registry.authorize(caller, "ecr:DescribePullThroughCacheRules", None)
+    with registry.store.meta.read() as txn:
+        return _rules(registry, txn)
+
+
+async def delete_pull_through(registry: Registry, caller: Caller, prefix: str) -> None:
+    """Delete the rule with this prefix; what was pulled through stays.
+
+    Raises:
+        Denied: without ``ecr:DeletePullThroughCacheRule``.
+        RuleUnknown: there is none.
+    """
+    registry.authorize(caller, "ecr:DeletePullThroughCacheRule", None)
+    wanted = parse_prefix(prefix)
+
+    def run(txn: WriteTxn) -> None:
+        rules = _rules(registry, txn)
+        left = [one for one in rules if one.prefix != wanted]
+        if len(left) == len(rules):
+            raise RuleUnknown(f"no pull-through rule has the prefix {prefix}")
+        _put(registry, txn, left)
+
+    await registry.store.writer.write(run)
+
+
+def upstream_of(registry: Registry, name: RepositoryName) -> tuple[RegistryName, RepositoryName] | None:
+    """Return where *name* is pulled through from and what it is called there, or ``None``."""
+    with registry.store.meta.read() as txn:
+        found = upstream_name(_rules(registry, txn), name)
+    return None if found is None else (found[0].registry, found[1])
+
+
+def _rules(registry: Registry, txn: ReadTxn) -> list[PullThroughRule]:
+    data = registry.store.meta.documents.get(txn, _DOCUMENT)
+    return [] if data is None else _decode(data)
+
+
+def _put(registry: Registry, txn: WriteTxn, rules: list[PullThroughRule]) -> None:
+    rules.sort(key=lambda one: one.prefix)
+    registry.store.meta.documents.put(txn, _DOCUMENT, _encode(rules))

@@ -1,0 +1,225 @@
+"""Replication at the source: the rules, what each destination should have, and how far it has come.
+
+Theory of operation
+===================
+A follower of the journal looks at each image and tag that this node put, asks the rules which registries it is for, and
+writes for each what is wanted there, in the transaction that moves its cursor. Nothing else starts replication, and
+nothing else is remembered of it: after any crash what is left to do is what is wanted and not done.
+
+A rule covers what is pushed after it. So a new configuration first lets the follower pass all that was pushed before,
+under the old one, in its own transaction.
+"""
+
+import msgspec
+
+from node.registry.registry import Registry
+from node.store.replicas import Progress, StatusRow, status_place
+from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.caller import Caller
+from protocol.auth.names import RegistryName
+from protocol.errors import NameUnknown
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName
+from protocol.rules.replication import ReplicationConfiguration, destinations_for, replication_configuration
+from protocol.sync.clock import stamp_ms
+from protocol.sync.entries import ImageDelete, ImagePut, TagPut
+from protocol.sync.record import read_record
+
+FOLLOWER = "replication"
+_DOCUMENT = "replication-configuration"
+_BATCH = 200  # Records that are looked at in one transaction.
+_decode = msgspec.json.Decoder(ReplicationConfiguration).decode
+
+
+class ImageReplication(msgspec.Struct, frozen=True):
+    """How far one image has come at one destination, for people."""
+
+    destination: str  # account/region
+    repository: str
+    digest: Digest
+    state: Progress
+    at: float  # When that changed: seconds since 1970, UTC.
+    reason: str
+
+
+class ReplicationPage(msgspec.Struct, frozen=True):
+    """A page of images, and where the next one begins."""
+
+    images: list[ImageReplication]
+    next: str | None
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """What a destination lacks."""
+
+    waiting: int  # Images, up to some thousands.
+    seconds: float  # Age of the oldest.
+
+
+async def put_replication(registry: Registry, caller: Caller, document: bytes) -> ReplicationConfiguration:
+    """Replace the rules by ECR's document; they cover what is pushed from now on.
+
+    Raises:
+        Denied: without ``ecr:PutReplicationConfiguration``.
+        RuleInvalid: the document is none; the message names the place.
+    """
+    registry.authorize(caller, "ecr:PutReplicationConfiguration", None)
+    configuration = replication_configuration(document, registry.name)
+    journal = registry.store.meta.journal
+
+    def run(txn: WriteTxn) -> None:
+        while _follow(registry, txn):
+            pass
+        journal.move(txn, FOLLOWER, journal.last(txn))
+        registry.store.meta.documents.put(txn, _DOCUMENT, msgspec.json.encode(configuration))
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+    return configuration
+
+
+def get_replication(registry: Registry, caller: Caller) -> ReplicationConfiguration:
+    """Return the rules; ``Denied`` without ``ecr:DescribeRegistry``."""
+    registry.authorize(caller, "ecr:DescribeRegistry", None)
+    with registry.store.meta.read() as txn:
+        return _configuration(registry, txn)
+
+
+def replication_status(
+    registry: Registry, caller: Caller, name: RepositoryName | None, *, after: str | None, limit: int
+) -> ReplicationPage:
+    """Return how far images have come at each destination, all or those of one repository.
+
+    Args:
+        registry: to ask.
+        caller: who asks.
+        name: of the repository, or ``None``.
+        after: ``next`` of the page before, or ``None``.
+        limit: most rows that are looked at.
+
+    Raises:
+        Denied: without ``ecr:DescribeImageReplicationStatus``.
+        NameUnknown: *after* or *name* is none.
+    """
+    registry.authorize(caller, "ecr:DescribeImageReplicationStatus", name)
+    replicas, repositories = registry.store.meta.replicas, registry.store.meta.repositories
+    found: list[ImageReplication] = []
+    start, place = _start(after)
+    with registry.store.meta.read() as txn:
+        row = None if name is None else repositories.get(txn, name)
+        if name is not None and row is None:
+            raise NameUnknown(f"no repository {name}")
+        for destination in replicas.destinations(txn):
+            if destination < start:
+                continue
+            first = place if destination == start else b""
+            for number, digest, status in replicas.page(txn, destination, after=first, limit=limit - len(found)):
+                if row is None or row.number == number:
+                    repository = repositories.name(txn, number) or RepositoryName("?")
+                    found.append(_shown(destination, repository, digest, status))
+                last = f"{destination}:{status_place(number, digest).hex()}"
+                if len(found) == limit:
+                    return ReplicationPage(found, last)
+    return ReplicationPage(found, None)
+
+
+async def follow_journal(registry: Registry) -> None:
+    """Write what is wanted where, for ever."""
+    while True:
+        changed = registry.changes.next()
+        with registry.store.meta.read() as txn:
+            journal = registry.store.meta.journal
+            behind = journal.cursor(txn, FOLLOWER) < journal.last(txn) and bool(_configuration(registry, txn).rules)
+        if behind:
+            await registry.store.writer.write(lambda txn: _follow(registry, txn))
+            registry.wanted.notify()
+        else:
+            await changed.wait()
+
+
+def destinations(registry: Registry) -> set[RegistryName]:
+    """Return the registries that a rule names now; others are sent nothing, whatever was wanted there before."""
+    with registry.store.meta.read() as txn:
+        return {one.registry for rule in _configuration(registry, txn).rules for one in rule.destinations}
+
+
+def lags(registry: Registry) -> dict[str, Lag]:
+    """Return what each destination lacks, by its name; bounded cost."""
+    replicas, found = registry.store.meta.replicas, {}
+    with registry.store.meta.read() as txn:
+        for destination in replicas.destinations(txn):
+            rows = replicas.open_rows(txn, destination, limit=5000)
+            oldest = 0.0
+            if rows:
+                status = replicas.status(txn, destination, rows[0][1], rows[0][2])
+                oldest = 0.0 if status is None else max(0.0, registry.now() - stamp_ms(status.hlc) / 1000)
+            found[destination] = Lag(len(rows), oldest)
+    return found
+
+
+def _follow(registry: Registry, txn: WriteTxn) -> bool:
+    """Look at the next records under the rules in force; return whether there may be more."""
+    journal = registry.store.meta.journal
+    configuration = _configuration(registry, txn)
+    records = journal.after(txn, journal.cursor(txn, FOLLOWER), limit=_BATCH)
+    if not records or not configuration.rules:
+        return False
+    for position, data in records:
+        record = read_record(data)
+        if record.node != registry.author.node:
+            continue  # Its own node announces it.
+        for entry in record.entries:
+            match entry:
+                case ImagePut(key):
+                    _want(registry, txn, configuration, key.repository, key.digest, position, record.hlc)
+                case TagPut(key, value) if value.digest is not None:
+                    _want(registry, txn, configuration, key.repository, value.digest, position, record.hlc)
+                case ImageDelete(key):
+                    _forget(registry, txn, key.repository, key.digest)
+                case _:
+                    pass
+    journal.move(txn, FOLLOWER, records[-1][0])
+    return len(records) == _BATCH
+
+
+def _want(
+    registry: Registry,
+    txn: WriteTxn,
+    configuration: ReplicationConfiguration,
+    name: RepositoryName,
+    digest: Digest,
+    position: int,
+    *hlcs: int,
+) -> None:
+    row = registry.store.meta.repositories.get(txn, name)
+    if row is None or not registry.store.meta.images.is_alive(txn, row.number, digest):
+        return
+    for destination in destinations_for(configuration, name):
+        old = registry.store.meta.replicas.status(txn, str(destination.registry), row.number, digest)
+        done, hlc = (0, hlcs[0]) if old is None else (old.done, hlcs[0] if old.status == "COMPLETE" else old.hlc)
+        new = StatusRow("IN_PROGRESS", position, done, hlc, changed=registry.now())
+        registry.store.meta.replicas.put(txn, str(destination.registry), row.number, digest, new)
+
+
+def _forget(registry: Registry, txn: WriteTxn, name: RepositoryName, digest: Digest) -> None:
+    row = registry.store.meta.repositories.get(txn, name)
+    if row is not None and not registry.store.meta.images.is_alive(txn, row.number, digest):
+        for destination in registry.store.meta.replicas.destinations(txn):
+            registry.store.meta.replicas.delete(txn, destination, row.number, digest)
+
+
+def _configuration(registry: Registry, txn: ReadTxn) -> ReplicationConfiguration:
+    data = registry.store.meta.documents.get(txn, _DOCUMENT)
+    return ReplicationConfiguration() if data is None else _decode(data)
+
+
+def _shown(destination: str, repository: RepositoryName, digest: Digest, row: StatusRow) -> ImageReplication:
+    return ImageReplication(destination, repository, digest, row.status, row.changed, row.reason)
+
+
+def _start(after: str | None) -> tuple[str, bytes]:
+    destination, _, place = (after or "").partition(":")
+    try:
+        return destination, bytes.fromhex(place)
+    except ValueError:
+        raise NameUnknown(f"not a page: {destination[:64]!r}; begin again without it") from None
