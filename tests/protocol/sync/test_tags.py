@@ -11,6 +11,7 @@ from protocol.sync.tags import (
     HISTORY,
     TagConflict,
     TagDot,
+    TagMerged,
     TagState,
     bury_tag,
     history_excess,
@@ -109,12 +110,18 @@ def test_what_was_seen_by_what_outranks_it_is_lost_to_the_history() -> None:
     first = put(None, "a", 1, 5)
     state = merge(None, first)
     second = put(state, "b", 1, 6)
-    entry = TagPut(TagKey(NAME, 1, TAG), second.value)
-    assert merge_tag(state, entry, second.dot, second.hlc) == (
-        type(merge_tag(state, entry, second.dot, second.hlc))(TagState((second,)), (first,), None)
-    )
+    merged = merge_tag(state, TagPut(TagKey(NAME, 1, TAG), second.value), second.dot, second.hlc)
+    assert merged == TagMerged(TagState((second,)), (first,))
     late = merge_tag(merge(None, second), TagPut(TagKey(NAME, 1, TAG), first.value), first.dot, first.hlc)
-    assert (late.state, late.lost, late.conflict) == (TagState((second,)), (first,), None)
+    assert late == TagMerged(TagState((second,)), (first,))
+
+
+def test_a_value_that_its_writer_wrote_under_a_greater_one_does_not_outlive_it_nor_die_of_it() -> None:
+    ours = put(None, "a", 1, 10)
+    theirs = tag_dot(value(hlc=8, node="z"), dot("a", 2))  # Replicated, with the clock of its source.
+    state = merge(None, theirs, ours)
+    assert state == merge(None, ours, theirs) == TagState((ours, theirs))
+    assert bury_tag(state, (Dead(1, vector([dot("a", 1)])),)) == TagState((theirs,))
 
 
 def test_two_that_did_not_see_each_other_are_in_conflict_once() -> None:

@@ -26,6 +26,16 @@ def test_a_merge_is_the_least_that_dominates_both(one: Vector, other: Vector) ->
     assert one.dominates(other) == (merged == one)
 
 
+def test_a_mark_covers_what_dies_with_it() -> None:
+    a1, a2, b1 = Dot("a", bytes(16), 1), Dot("a", bytes(16), 2), Dot("b", bytes(16), 1)
+    assert Mark(a2, 2).covers(Mark(a2, 2))
+    assert Mark(a2, 2).covers(Mark(a1, 1))
+    assert not Mark(a2, 1).covers(Mark(a1, 2))
+    assert not Mark(a1, 2).covers(Mark(a2, 2))
+    assert not Mark(a2, 2).covers(Mark(b1, 1))
+    assert not Mark(a2, 2).covers(Mark(Dot("a", b"x" * 16, 1), 1))
+
+
 def all_dead(deads: list[Dead]) -> tuple[Dead, ...]:
     merged: tuple[Dead, ...] = ()
     for dead in deads:
