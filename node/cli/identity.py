@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 import msgspec
+import trio
 
 from node.api.admin.control import InvitationAsked
 from node.cli import directory
 from node.cli.control import Control
 from node.cli.options import data_option, examples, json_option
-from node.cli.output import print_fields, print_json
+from node.cli.output import print_fields, print_json, waiting
 from node.peers.identity import Identity, create_identity
+from node.peers.joining import join as join_account
 from protocol.auth.names import account as parse_account
 from protocol.auth.names import region as parse_region
 
@@ -74,6 +76,30 @@ def invite(region: str | None, hours: float, addresses: tuple[str, ...], data: P
         click.echo(f"Until {until}, on the new machine: entrepot join TOKEN --data DIR", err=True)
 
 
+@click.command(
+    epilog=examples(
+        "entrepot join TOKEN --data b",
+        "entrepot serve --data b --listen 127.0.0.1:5002 --peer-listen 127.0.0.1:6002",
+        "entrepot invite --data a --region us-east-1 | entrepot join - --data b",
+    )
+)
+@click.argument("token")
+@json_option
+@data_option
+def join(token: str, data: Path, as_json: bool) -> None:
+    """Make a node of an account that exists.
+
+    TOKEN is what `entrepot invite` printed on a node of that account (- reads it from standard input, where other
+    users of this machine do not see it). The directory is empty or absent; the node's key is made in it and never
+    leaves it.
+    """
+    if token == "-":  # noqa: S105 - where to read it, not a token.
+        token = sys.stdin.readline()
+    with waiting("Asking the node that gave out the token"):
+        identity = trio.run(_join, token, data)
+    _show(identity, data, as_json=as_json)
+
+
 @click.group(epilog=examples("entrepot authority show > ca.pem"))
 def authority() -> None:
     """The authority of this account."""
@@ -95,6 +121,10 @@ def show(data: Path, as_json: bool) -> None:
     click.echo(shown["certificate"], nl=False)
     if sys.stderr.isatty():
         click.echo(f"account {shown['account']}, fingerprint {shown['fingerprint']}", err=True)
+
+
+async def _join(token: str, data: Path) -> Identity:
+    return await join_account(token, data, now=time.time())
 
 
 def _show(identity: Identity, data: Path, *, as_json: bool) -> None:

@@ -119,12 +119,22 @@ def rm(reference: tuple[str, str], data: Path, as_json: bool) -> None:
 @json_option
 @data_option
 def du(data: Path, as_json: bool) -> None:
-    """Show what takes how much room."""
+    """Show what takes how much room.
+
+    Metadata and chunks are the sizes of the store's two files, free is what may still be written.
+    """
     usage = Control(data).get("usage")
     if as_json:
         print_json(usage)
     else:
-        print_fields((name.replace("_", " "), _usage_cell(name, value)) for name, value in usage.items())
+        print_fields(
+            (
+                *((name, usage[name]) for name in ("repositories", "images", "tags", "blobs", "uploads")),
+                ("metadata", Size(usage["bytes_meta"])),
+                ("chunks", Size(usage["bytes_chunks"])),
+                ("free", Size(usage["bytes_free"])),
+            )
+        )
 
 
 def _image_path(reference: tuple[str, str]) -> str:
@@ -140,17 +150,9 @@ def _image_fields(found: dict[str, Any]) -> list[tuple[str, Cell]]:
         ("pushed", Moment(found["pushed_at"])),
         ("manifest size", Size(found["size"])),
         ("image size", Size(found["image_size"])),
-        ("artifact type", found.get("artifact_type")),
-        ("subject", found.get("subject")),
+        ("artifact type", found["artifact_type"]),
+        ("subject", found["subject"]),
+        *(("child", digest) for digest in found["children"]),
+        *(("blob", f"{blob['digest']} {blob['size']}") for blob in found["blobs"]),
     ]
-    fields += [("child", _part(row)) for row in found["children"]]
-    fields += [("blob", _part(row)) for row in found["blobs"]]
     return [field for field in fields if field[1] is not None]
-
-
-def _part(row: str | dict[str, Any]) -> str:
-    return row if isinstance(row, str) else " ".join(str(value) for value in row.values() if value not in (None, ""))
-
-
-def _usage_cell(name: str, value: float) -> Cell:
-    return Size(value) if name.endswith(("bytes", "size", "free")) else int(value)

@@ -6,7 +6,8 @@ Control characters are escaped in both: names come from whoever pushed.
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import click
@@ -58,6 +59,13 @@ def print_fields(fields: Iterable[tuple[str, Cell]]) -> None:
     terminal = sys.stdout.isatty()
     for name, cell in fields:
         click.echo(f"{name + ':':<14} {_shown(cell)}" if terminal else f"{name}\t{_plain(cell)}")
+
+
+@contextmanager
+def waiting(message: str) -> Iterator[None]:
+    """Show on standard error, where that is a terminal, that something is under way."""
+    with Console(stderr=True).status(message):
+        yield
 
 
 def _plain(cell: Cell) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from node import daemon
-from node.cli.failures import WrongUsage
+from node.cli.failures import Failed, WrongUsage
 from node.cli.options import data_flag, examples, json_option
 from node.config.load import ConfigInvalid, load
+from node.daemon import main as run_node
+from protocol.errors import EntrepotError
 
 KEYS = {
     "data": "node.data",
@@ -57,7 +58,11 @@ def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object)
         config = load(file, os.environ, overrides)
     except ConfigInvalid as error:
         raise WrongUsage(str(error)) from error
-    sys.exit(daemon.main(config, announce=_announcement(as_json=as_json, hints=hints)))
+    try:
+        code = run_node(config, announce=_announcement(as_json=as_json, hints=hints))
+    except (OSError, ExceptionGroup) as error:
+        raise _expected(error) from error
+    sys.exit(code)
 
 
 def _announcement(*, as_json: bool, hints: bool | None) -> Callable[[Sequence[str]], None]:
@@ -68,6 +73,17 @@ def _announcement(*, as_json: bool, hints: bool | None) -> Callable[[Sequence[st
             click.echo(how_to_use(addresses[0]))
 
     return announce
+
+
+def _expected(error: Exception) -> Exception:
+    """Return what ended the start, out of the groups of the nurseries that it came through; a bug stays as it is."""
+    cause: Exception = error
+    while isinstance(cause, ExceptionGroup) and len(cause.exceptions) == 1:
+        cause = cause.exceptions[0]
+    if isinstance(cause, OSError):
+        place = f": {cause.filename}" if cause.filename else ""
+        return Failed(f"{cause.strerror or cause}{place}; choose another --listen or file, or stop what uses it")
+    return cause if isinstance(cause, EntrepotError) else error
 
 
 def how_to_use(address: str) -> str:

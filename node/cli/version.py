@@ -1,29 +1,20 @@
 """``entrepot version``."""
 
 import platform
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
 
 import click
 import msgspec
 
-from node.cli.options import examples, json_option
+from node import __version__
+from node.cli.options import data_flag, examples, json_option
 
 
 @click.command(epilog=examples("entrepot version", "entrepot version --json"))
+@data_flag
 @json_option
-def version(as_json: bool) -> None:
+def version(data: str | None, as_json: bool) -> None:  # noqa: ARG001 - of what is installed, not of what runs.
     """Show the version."""
-    number = installed_version()
     if as_json:
-        click.echo(msgspec.json.encode({"version": number, "python": platform.python_version()}).decode())
+        click.echo(msgspec.json.encode({"version": __version__, "python": platform.python_version()}).decode())
     else:
-        click.echo(f"entrepot {number}")
-
-
-def installed_version() -> str:
-    """Return the version of the distribution; ``unknown`` where the code runs without being installed."""
-    try:
-        return installed("entrepot")
-    except PackageNotFoundError:
-        return "unknown"
+        click.echo(f"entrepot {__version__}")

@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+import structlog
 
 from node.api.admin.control import PeerControl
 from node.http.message import Request, Response
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
-from protocol.errors import Busy, ParameterInvalid, Refusal
+from protocol.errors import Busy, Damaged, ParameterInvalid, Refusal
 from protocol.oci.reference import MAX_PAGE, single
 
 Document = TypeVar("Document")
 
 MAX_BODY = 4 * 1024 * 1024  # Bytes; what is too large for a document of its kind is refused by who reads it.
 _JSON = ("content-type", "application/json")
+
+
+def _log_damage(error: Damaged) -> None:
+    structlog.get_logger().error("damaged", what=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +31,28 @@ class Admin:
     registry: Registry
     peers: PeerControl
     version: str
+    damaged: Callable[[Damaged], None] = _log_damage
+    """Told of stored bytes that failed their check."""
 
 
 Handler: TypeAlias = Callable[[Admin, Caller, Request], Awaitable[Response]]
 
 
 async def answer(handler: Handler, admin: Admin, caller: Caller, request: Request) -> Response:
-    """Return what *handler* returns, or the refusal that it raised; a bug passes through."""
+    """Return what *handler* returns, or the error that it raised; a bug passes through."""
     try:
         return await handler(admin, caller, request)
     except Refusal as refusal:
-        error = {"error": {"code": type(refusal).__name__, "message": str(refusal)}}
-        headers = (_JSON, ("retry-after", str(refusal.retry_after))) if isinstance(refusal, Busy) else (_JSON,)
-        return Response(refusal.status, headers, msgspec.json.encode(error))
+        headers = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Busy) else ()
+        return failed(refusal.status, type(refusal).__name__, str(refusal), headers)
+    except Damaged as error:
+        admin.damaged(error)
+        return failed(500, "Damaged", f"what is stored here is damaged: {error}")
+
+
+def failed(status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """Return an error as this door shows it."""
+    return Response(status, (_JSON, *headers), msgspec.json.encode({"error": {"code": code, "message": message}}))
 
 
 def json(value: Any, status: int = 200) -> Response:  # noqa: ANN401 - structs, or anything made of JSON's types.

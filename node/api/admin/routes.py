@@ -1,7 +1,7 @@
 """The table of this door, and the application that serves it."""
 
 from node.api.admin import images, peers, replication, status
-from node.api.admin.answer import Admin, Handler, answer, json
+from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
 from protocol.auth.caller import Caller, root_of
@@ -46,9 +46,9 @@ def admin_application(admin: Admin) -> Application:
     async def application(request: Request) -> Response:
         match router.match(request.method, request.path):
             case NotFound():
-                return json({"error": {"code": "NotFound", "message": f"no such path: {request.path}"}}, 404)
+                return failed(404, "NotFound", f"no such path: {request.path}")
             case MethodNotAllowed(allowed):
-                return json({"error": {"code": "MethodNotAllowed", "message": f"allowed: {', '.join(allowed)}"}}, 405)
+                return failed(405, "MethodNotAllowed", f"allowed here: {', '.join(allowed)}")
             case found:
                 request.params = found.params
                 return await answer(found.route.handler, admin, Caller(root, account, request=request.id), request)

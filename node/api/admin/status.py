@@ -10,6 +10,7 @@ async def get_health(_admin: Admin, _caller: Caller, _request: Request) -> Respo
     return json({"status": "ok"})
 
 
-async def get_version(admin: Admin, caller: Caller, _request: Request) -> Response:
-    """``GET /admin/v1/version``."""
-    return json({"version": admin.version, "account": caller.account})
+async def get_version(admin: Admin, _caller: Caller, _request: Request) -> Response:
+    """``GET /admin/v1/version``: what runs, and who it is."""
+    name, node = admin.registry.name, admin.registry.author.node
+    return json({"version": admin.version, "account": name.account, "region": name.region, "node": node})

@@ -26,6 +26,9 @@ STATUS = {"destination": "111111111111/us-east-1", "repository": "team/app", "di
 PEER = {"node": "abcdefghijklmnop", "registry": "111111111111/us-east-1", "addresses": ["127.0.0.1:6002"],
         "state": "up", "since": 60.0}  # fmt: skip
 
+USAGE = {"repositories": 1, "images": 2, "tags": 3, "blobs": 4, "uploads": 5,
+         "bytes_meta": 6000, "bytes_chunks": 7000, "bytes_free": 8000}  # fmt: skip
+
 Row: TypeAlias = tuple[str, str, Any, str]
 """Command, request, the node's answer, what is printed."""
 
@@ -46,6 +49,12 @@ TABLE: list[Row] = [
         f"DELETE repositories/team/app/images/{DIGEST}",
         None,
         f"Deleted team/app@{DIGEST}\n",
+    ),
+    (
+        "du",
+        "GET usage",
+        USAGE,
+        "repositories\t1\nimages\t2\ntags\t3\nblobs\t4\nuploads\t5\nmetadata\t6000\nchunks\t7000\nfree\t8000\n",
     ),
     ("replication put -", "PUT replication", RULES, "1 rule in force.\n"),
     ("replication show", "GET replication", RULES, json.dumps(RULES, indent=2) + "\n"),

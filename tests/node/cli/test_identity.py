@@ -1,6 +1,7 @@
 """A node gets its identity, invites and trusts, with exactly the commands of the manual: without a node, and by one."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,21 @@ def test_a_directory_that_is_not_initialized(run: Shell, command: str) -> None:
     result = run(*command.split())
     assert result.exit_code == 5
     assert "entrepot init" in result.stderr
+
+
+def test_join_refuses_what_is_no_token(run: Shell, tmp_path: Path) -> None:
+    for argument in ("nonsense", "-"):  # By "-" the token comes on standard input.
+        result = run("join", argument, "--data", str(tmp_path / "b"), stdin="nonsense\n")
+        assert (result.exit_code, result.stdout) == (5, "")
+        assert "the token is damaged" in result.stderr
+        assert not (tmp_path / "b").exists()
+
+
+def test_join_says_that_nobody_was_reached(run: Shell, a: Path, tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # Bound and not listening: nobody else gets the port, and dialling it fails.
+        token = run("invite", "--data", str(a), "--address", f"127.0.0.1:{unused.getsockname()[1]}").stdout.strip()
+        result = run("join", token, "--data", str(tmp_path / "b"))
+    assert result.exit_code == 5
+    assert "no node of the token was reached" in result.stderr
+    assert not (tmp_path / "b").exists()

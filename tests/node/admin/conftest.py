@@ -1,0 +1,73 @@
+"""A real registry in a directory of its own, with peers that are functions."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from node.api.admin.answer import Admin
+from node.api.admin.control import (
+    AuthorityShown,
+    InvitationAsked,
+    Invited,
+    PeerControl,
+    PeerSeen,
+    TrustAsked,
+    TrustedAccount,
+)
+from node.registry.registry import Author, Registry, Settings
+from node.store.store import open_store
+from protocol.auth.caller import Caller
+from protocol.auth.names import Account, Region, RegistryName
+from protocol.errors import Denied, ParameterInvalid
+from protocol.oci.names import RepositoryName
+from protocol.sync.clock import Clock
+
+ACCOUNT = Account("111111111111")
+NAME = RegistryName(ACCOUNT, Region("eu-west-1"))
+FORBIDDEN = RepositoryName("forbidden/app")
+
+
+def authorize(_caller: Caller, action: str, name: RepositoryName | None) -> None:
+    if name == FORBIDDEN:
+        raise Denied(f"{action} on {name}")
+
+
+def peer_control() -> PeerControl:
+    trusted: dict[str, TrustedAccount] = {}
+
+    async def invite(asked: InvitationAsked) -> Invited:
+        return Invited("token", asked.region or NAME.region, 60.0)
+
+    async def trust_add(asked: TrustAsked) -> TrustedAccount:
+        trusted[asked.account] = TrustedAccount(asked.account, (asked.certificate,), asked.addresses)
+        return trusted[asked.account]
+
+    async def trust_remove(account: str) -> None:
+        if trusted.pop(account, None) is None:
+            raise ParameterInvalid(f"account {account} is not trusted")
+
+    return PeerControl(
+        invite=invite,
+        authority=lambda: AuthorityShown(ACCOUNT, "ab", "PEM"),
+        trust_add=trust_add,
+        trust_list=lambda: list(trusted.values()),
+        trust_remove=trust_remove,
+        peers=lambda: [PeerSeen("abcdefghijklmnop", str(NAME), ("127.0.0.1:6002",), "up", 60.0)],
+    )
+
+
+@pytest.fixture
+async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
+    (tmp_path / "data").mkdir()
+    async with open_store(tmp_path / "data", map_size=2**26, reserve=0) as store:
+        registry = Registry(
+            name=NAME,
+            store=store,
+            author=Author("abcdefghijklmnop", bytes(16), lambda _: bytes(64), Clock()),
+            authorize=authorize,
+            settings=Settings(missing_content="allow"),
+            now=lambda: 1_800_000_000.0,
+            random=bytes,
+        )
+        yield Admin(registry, peer_control(), "1.2.3")

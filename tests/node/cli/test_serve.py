@@ -1,0 +1,92 @@
+"""``entrepot serve`` starts what the flags say, tells where it listens, and ends without a traceback."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from node.cli.serve import KEYS
+from node.config.load import load
+
+Shell = Any
+
+
+@contextmanager
+def serving(data: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    program = "from node.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ENTREPOT_")}
+    process = subprocess.Popen(  # noqa: S603 - our own command.
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def healthy(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        return client.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_it_tells_where_it_listens_and_ends_in_order(run: Shell, tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--json") as process:
+        assert process.stdout is not None
+        [address] = json.loads(process.stdout.readline())["addresses"]
+        assert healthy(address)
+        assert run("repo", "ls", "--data", str(tmp_path / "data")).exit_code == 0
+        second = run("serve", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+        assert (second.exit_code, second.stdout) == (5, "")
+        assert "another node runs" in second.stderr
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate()
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    assert [json.loads(line)["event"] for line in log.splitlines()][-1] == "stopped"
+
+
+def test_hints_are_lines_to_paste(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--hints") as process:
+        assert process.stdout is not None
+        lines = list(takewhile(lambda line: not line.startswith("Stop it"), process.stdout))
+        address = lines[0].split()[2].rstrip(".")
+        assert healthy(address)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert f"docker push {address}/IMAGE" in "".join(lines)
+    assert process.returncode == 0
+
+
+def test_an_address_in_use(run: Shell, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with serving(tmp_path / "data", "--listen", address) as process:
+            _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.splitlines()[-1].startswith("entrepot: Address already in use")
+    assert "Traceback" not in errors
+
+
+def test_wrong_flags(run: Shell) -> None:
+    result = run("serve", "--listen", "5000")
+    assert result.exit_code == 2
+    assert "127.0.0.1:5000" in result.stderr
+
+
+def test_every_flag_is_a_key_of_the_configuration() -> None:
+    values = {
+        "listen.address": ("127.0.0.1:0",), "listen.peer": "127.0.0.1:0", "listen.advertise": "example.com:1",
+        "listen.allow_open_network": True,
+    }  # fmt: skip
+    assert load(None, {}, {key: values.get(key, "x") for key in KEYS.values()}).listen.tls_key == "x"
