@@ -27,7 +27,10 @@ def pull_through() -> None:
 @json_option
 @data_option
 def put(prefix: str, registry: str, upstream_prefix: str | None, data: Path, as_json: bool) -> None:
-    """Pull repositories whose names begin with PREFIX, which ends at a slash, through another registry."""
+    """Pull repositories whose names begin with PREFIX through another registry.
+
+    PREFIX ends at a slash, or is ROOT for every name; of two that fit, the longer decides.
+    """
     document = {"prefix": prefix, "registry": registry, "upstream_prefix": upstream_prefix}
     stored = Control(data).call("PUT", "pull-through", body=msgspec.json.encode(document))
     if as_json:
