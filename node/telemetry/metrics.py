@@ -95,9 +95,7 @@ class Metrics:
         """Show what *read* returns under *name*. It is called for each scrape, on the event loop: it must be quick."""
         self._watched[name] = read
 
-    def observe_request(  # noqa: PLR0913 - plain values: telemetry does not know the engine's types.
-        self, door: str, method: str, status: int, *, sent: int, received: int, seconds: float
-    ) -> None:
+    def observe_request(self, door: str, method: str, status: int, *, sent: int, received: int, seconds: float) -> None:
         """Count one answered request. An unknown door or method counts as ``other``."""
         counts = self._doors.get(door, self._other)
         key = (method, status // 100)
