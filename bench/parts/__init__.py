@@ -1,0 +1,9 @@
+"""The measurements: each module has ``measure(bench) -> list[Figure]``.
+
+* ``manifests``    GET and HEAD by tag
+* ``pulls``        a 200 MB blob, plain and over TLS
+* ``uploads``      a 1 GB blob
+* ``pushes``       small images, 8 and 64 at once
+* ``memory``       idle, and with 200 slow readers
+* ``replication``  a 1 GB image from node to node
+"""
