@@ -16,6 +16,7 @@ from node.api.admin.control import (
     TrustedAccount,
 )
 from node.registry.registry import Author, Registry, Settings
+from node.registry.transit import Transits
 from node.store.store import open_store
 from protocol.auth.caller import Caller
 from protocol.auth.names import Account, Region, RegistryName
@@ -69,5 +70,6 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             settings=Settings(missing_content="allow"),
             now=lambda: 1_800_000_000.0,
             random=bytes,
+            transits=Transits(store, lambda: 1_800_000_000.0),
         )
         yield Admin(registry, peer_control(), "1.2.3")
