@@ -75,6 +75,8 @@ def parse_head(raw: bytes, limits: Limits) -> Head:
         raise Rejected(400, "a line of the head does not end in CRLF, or is folded")
     if lines - 2 > limits.fields:
         raise Rejected(431, "too many header fields", "fields")
+    if raw.count(b" ", 0, raw.index(b"\r\n")) != 2:
+        raise Rejected(400, "the request line does not have three words")
     fields = _Fields()
     parser = httptools.HttpRequestParser(fields)
     try:

@@ -93,8 +93,11 @@ class Http2Connection:
         self.h2.increment_flow_control_window(self.engine.limits.connection_window - 65_535)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._pass_on_cancellation)
-            with self._reading:
-                await self._read_forever(nursery, received)
+            try:
+                with self._reading:
+                    await self._read_forever(nursery, received)
+            except ClientGone:
+                self._broken = True
             for stream in self._streams.values():
                 stream.lose()
             nursery.cancel_scope.cancel()

@@ -124,9 +124,9 @@ async def _connection(engine: Engine, listener: Listener, sock: socket.socket, c
     try:
         tune(sock)
         ended = await _serve_transport(engine, listener, transport)
-    except Exception as error:  # noqa: BLE001 - the one catch-all at the root of each connection.
-        if not is_gone(error):
-            engine.report(error)
+    except* Exception as group:  # noqa: BLE001 - the one catch-all at the root of each connection.
+        if not is_gone(group):
+            engine.report(group.exceptions[0] if len(group.exceptions) == 1 else group)
     finally:
         if ended:
             engine.queues.close(transport)
@@ -146,7 +146,7 @@ async def _serve_transport(engine: Engine, listener: Listener, transport: Transp
             return False
     buffer = bytearray()
     if not await _first_bytes(engine, transport, buffer):
-        return False
+        return True
     is_whole = False  # Whether nothing is half said that a client could take for all of it.
     with trio.CancelScope() as scope:
         if transport.protocol == "h2" or buffer.startswith(PREFACE):
