@@ -11,7 +11,7 @@ import msgspec
 from node.cli.failures import Failed, WrongUsage
 from node.cli.options import data_flag, examples, json_option
 from node.config.load import ConfigInvalid, load
-from node.daemon import main as run_node
+from node.daemon.main import main as run_node
 from protocol.errors import EntrepotError
 
 KEYS = {

@@ -162,18 +162,25 @@ async def open_manifest(
         Damaged: its bytes fail their check.
     """
     registry.authorize(caller, "ecr:BatchGetImage", name)
+    found = await local_manifest(registry, name, reference)
+    if found is None:
+        found = await registry.elsewhere.manifest(registry, caller, name, reference)
+    if found is None:
+        with registry.store.meta.read() as txn:
+            repository(registry, txn, name)
+        raise ManifestUnknown(f"no manifest {reference} in {name}")
+    return found
+
+
+async def local_manifest(
+    registry: Registry, name: RepositoryName, reference: TagName | Digest
+) -> StoredManifest | None:
+    """Return a manifest that is here, else ``None``; whoever asks was allowed to before."""
     found = _find(registry, name, reference)
-    if isinstance(found, StoredManifest):
+    if found is None or isinstance(found, StoredManifest):
         return found
-    if found is not None:
-        digest, media_type, row = found
-        return StoredManifest(digest, media_type, await read_large(registry, row))
-    other = await registry.elsewhere.manifest(registry, caller, name, reference)
-    if other is not None:
-        return other
-    with registry.store.meta.read() as txn:
-        repository(registry, txn, name)
-    raise ManifestUnknown(f"no manifest {reference} in {name}")
+    digest, media_type, row = found
+    return StoredManifest(digest, media_type, await read_large(registry, row))
 
 
 async def read_large(registry: Registry, row: BlobRow) -> bytes:

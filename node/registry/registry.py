@@ -9,6 +9,7 @@ import trio
 
 from node.registry.elsewhere import Elsewhere
 from node.registry.session import Session
+from node.registry.transit import Transits
 from node.store.store import Store
 from protocol.auth.caller import Caller
 from protocol.auth.names import RegistryName
@@ -64,6 +65,7 @@ class Registry:
     settings: Settings
     now: Callable[[], float]  # Seconds since 1970, UTC.
     random: Callable[[int], bytes]
+    transits: Transits
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.

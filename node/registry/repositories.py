@@ -53,6 +53,19 @@ def repository_for_push(registry: Registry, txn: WriteTxn, caller: Caller, name:
         return row
     if registry.settings.create_on_push != "any":
         raise NameUnknown(f"no repository {name}; create it first")
+    return _create(registry, txn, caller, name)
+
+
+def replicated_repository(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName) -> RepositoryRow:
+    """Return the row of the repository; create it where it does not exist, whatever ``create_on_push`` says of pushes.
+
+    Raises:
+        Denied: without ``ecr:CreateRepository``.
+    """
+    return find_repository(registry, txn, name) or _create(registry, txn, caller, name)
+
+
+def _create(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName) -> RepositoryRow:
     registry.authorize(caller, "ecr:CreateRepository", name)
     old = registry.store.meta.repositories.get(txn, name)
     life = 1 if old is None else old.state.life

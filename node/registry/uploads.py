@@ -96,7 +96,7 @@ async def finish_upload(
         stored = await _commit(registry, caller, name, upload, digest, ingest=session.ingest, chunk_map=chunk_map)
         _forget(registry, upload)
         if not stored:  # Someone else's copy was there already.
-            await delete_chunks(registry, session.ingest.number)
+            await registry.store.delete_chunks(session.ingest.number)
 
 
 async def upload_progress(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> int:
@@ -133,14 +133,6 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
         if len(page) < 100:
             return gone
         last = page[-1][0]
-
-
-async def delete_chunks(registry: Registry, number: int) -> None:
-    """Free the chunks of a number that no row names, in small transactions; 0 has none."""
-    registry.store.verified.forget(number)
-    more = bool(number)
-    while more:
-        more = await registry.store.chunk_writer.write(lambda txn: registry.store.chunks.delete_some(txn, number))
 
 
 @asynccontextmanager
@@ -252,7 +244,7 @@ async def _drop(registry: Registry, upload: str, number: int) -> None:
     meta = registry.store.meta
     _forget(registry, upload)
     await registry.store.writer.write(lambda txn: meta.uploads.delete(txn, _key(upload)))
-    await delete_chunks(registry, number)
+    await registry.store.delete_chunks(number)
 
 
 def _forget(registry: Registry, upload: str) -> None:

@@ -197,7 +197,7 @@ class Blobs:
             return
         self.rows.put(txn, packed(digest), msgspec.structs.replace(row, holds=row.holds - 1))
         if row.holds == 1:
-            self.due.put(txn, (int(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
+            self.keep_for_a_day(txn, digest, now=now)
 
     def drop_if_free(self, txn: WriteTxn, digest: Digest) -> int | None:
         """Remove the rows of a blob that nothing holds; return the number whose chunks may go, 0 if it has none.
@@ -226,6 +226,10 @@ class Blobs:
             for key in keys
             if int.from_bytes(key[:8], "big") <= now
         ]
+
+    def keep_for_a_day(self, txn: WriteTxn, digest: Digest, *, now: float) -> None:
+        """Have a blob that nothing holds yet looked at when what it came for has long happened."""
+        self.due.put(txn, (int(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
 
     def _hold(self, txn: WriteTxn, repository: int, digest: Digest) -> None:
         self.holders.put(txn, packed(digest) + repository.to_bytes(8, "big"), b"")

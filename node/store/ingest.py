@@ -23,7 +23,7 @@ from node.store.chunks import Chunks, chunk_count
 from node.store.space import Space
 from node.store.writer import Writer
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
-from protocol.errors import Refusal
+from protocol.errors import PeerFault, Refusal
 from protocol.oci.digest import Algorithm, Digest, Hasher, hasher
 
 IN_FLIGHT = 32  # Full chunks, over all uploads, that wait for a hash or the disk.
@@ -58,12 +58,19 @@ class Sink:
 class Ingest:
     """One blob on its way in. One task at a time may use it."""
 
-    def __init__(self, sink: Sink, algorithm: Algorithm) -> None:
+    def __init__(self, sink: Sink, algorithm: Algorithm, *, expected: bytes = b"") -> None:
+        """Begin with nothing. *expected* is the chunk map, 32 bytes for each chunk, where it is known beforehand."""
         self.algorithm = algorithm
         self.number = 0
         """Of the blob's chunks; 0 while it has none."""
         self.settled = 0
         """Bytes from the start that would survive a crash once ``inline`` is stored as well."""
+        self.durable = 0
+        """Chunks from the start that are durable, none missing between."""
+        self.on_durable: Callable[[], None] = _nobody
+        """Called when ``durable`` has risen."""
+        self._expected = expected
+        self._scattered: set[int] = set()  # Chunks that are durable beyond ``durable``.
         self._sink = sink
         self._hasher: Hasher = hasher(algorithm)
         self._hashes = bytearray()
@@ -92,6 +99,7 @@ class Ingest:
         Raises:
             trio.BrokenResourceError: the client went away. What came in full chunks is kept, ``settle`` may follow.
             StoreFull: there is no room. This object may not be used any more; what was settled before is kept.
+            PeerFault: a chunk is not the expected one; nothing of it was written. As ``StoreFull``.
         """
         into, full = trio.open_memory_channel[bytearray](1)
         failures: list[Exception] = []
@@ -115,13 +123,16 @@ class Ingest:
         self.settled = self.size
 
     async def finish(self, algorithm: Algorithm) -> tuple[Digest, ChunkMap]:
-        """Return the digest and the chunk map of all that came; it is durable then, or ``inline``."""
+        """Return the digest and the chunk map of all that came; it is durable then, or ``inline``.
+
+        ``PeerFault`` where the last chunk is not the expected one.
+        """
         await self.settle()
-        tail = memoryview(self._buffer)[: self._filled]
-        if self._filled > _SMALL:
-            await trio.to_thread.run_sync(self._hash, tail)
-        elif self._filled:
-            self._hash(tail)
+        if self._filled:
+            with memoryview(self._buffer)[: self._filled] as tail:
+                is_right = await trio.to_thread.run_sync(self._hash, tail) if len(tail) > _SMALL else self._hash(tail)
+            if not is_right:
+                raise PeerFault("the last chunk is not what the chunk map says")
         chunk_map = ChunkMap(self.size, tuple(_split(self._hashes)))
         if algorithm != self.algorithm:
             return await trio.to_thread.run_sync(self._rehash, algorithm), chunk_map
@@ -135,6 +146,10 @@ class Ingest:
         else:
             self._buffer, self._filled = bytearray(inline), len(inline)
         self.settled = size
+
+    def rewind(self) -> None:
+        """Forget what came of a chunk that is not whole: its source will send it again from its start."""
+        self._filled = 0
 
     def close(self) -> None:
         """Give the buffer back; nothing may be asked afterwards."""
@@ -176,28 +191,40 @@ class Ingest:
             async for buffer in full:
                 index = len(self._hashes) // 32
                 self._number_it()
-                await trio.to_thread.run_sync(self._hash, memoryview(buffer))
+                if not await trio.to_thread.run_sync(self._hash, memoryview(buffer)):
+                    failures.insert(0, PeerFault(f"chunk {index} is not what the chunk map says"))
+                if failures:  # Those that come first cause the broken channel that follows.
+                    return
                 await self._sink.in_flight.acquire()
                 nursery.start_soon(self._write, index, buffer, failures)
-                if failures:
-                    return
 
     async def _write(self, index: int, buffer: bytearray, failures: list[Exception]) -> None:
         try:
             self._sink.space.require(CHUNK_SIZE)
             await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, buffer))
         except Refusal as refusal:
-            failures.insert(0, refusal)  # Before the broken channel that it causes.
+            failures.insert(0, refusal)
+            return
         finally:
             self._sink.in_flight.release()
         self._sink.recycle(buffer)
+        self._scattered.add(index)
+        while self.durable in self._scattered:
+            self._scattered.remove(self.durable)
+            self.durable += 1
+        self.on_durable()
 
     def _number_it(self) -> None:
         self.number = self.number or self._sink.next_number()
 
-    def _hash(self, data: memoryview) -> None:
+    def _hash(self, data: memoryview) -> bool:
+        """Add a chunk, unless another one was expected."""
+        found = blake3(data).digest()
+        if self._expected and found != self._expected[len(self._hashes) : len(self._hashes) + 32]:
+            return False
         self._hasher.update(data)
-        self._hashes += blake3(data).digest()
+        self._hashes += found
+        return True
 
     def _reread(self, size: int) -> None:
         whole, self._filled = divmod(size, CHUNK_SIZE)
@@ -220,6 +247,10 @@ class Ingest:
     def _stored(self, size: int) -> Iterator[bytes]:
         for index in range(chunk_count(size)):
             yield self._sink.chunks.load(self.number, index, min(CHUNK_SIZE, size - index * CHUNK_SIZE))
+
+
+def _nobody() -> None:
+    """Nobody waits for chunks."""
 
 
 def _split(hashes: bytearray) -> list[bytes]:

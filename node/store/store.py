@@ -39,6 +39,13 @@ class Store:
     first_number: int
     """Blob numbers from here on were given since the start: what lies below and no row names is left over."""
 
+    async def delete_chunks(self, number: int) -> None:
+        """Free the chunks of a number that no row names, in small transactions; 0 has none."""
+        self.verified.forget(number)
+        more = bool(number)
+        while more:
+            more = await self.chunk_writer.write(lambda txn: self.chunks.delete_some(txn, number))
+
     def hashes(self, row: BlobRow) -> bytes:
         """Return the chunk map of a large blob, in a transaction of its own."""
         with self.meta.read() as txn:

@@ -1,0 +1,11 @@
+"""The composition root: builds every part from the configuration, hands each what it needs, and runs them in one tree.
+
+What starts last stops first. On SIGTERM or SIGINT the doors close and requests in flight finish; then jobs and peers
+end; then the writers commit what was queued; then the lock on the data directory is let go.
+
+* ``main``       the process: log, identity, the tree of nurseries
+* ``doors``      the ports and the control socket, and what is counted and logged of each request
+* ``peering``    what peers are given of the registry, and the registry of peers
+* ``control``    what commands ask of peers
+* ``supervise``  keeps a job running
+"""

@@ -1,0 +1,73 @@
+"""What commands ask of peers: invitations, the authority, trust, who is there."""
+
+import time
+
+from node.api.admin.control import (
+    AuthorityShown,
+    InvitationAsked,
+    Invited,
+    PeerControl,
+    PeerSeen,
+    TrustAsked,
+    TrustedAccount,
+)
+from node.peers.identity import Identity
+from node.peers.invitations import invite
+from node.peers.mesh import Mesh
+from node.peers.trust import add_trust, load_trust, remove_trust
+from protocol.auth.invitation import parse_token
+from protocol.auth.names import account, region
+
+
+def peer_control(identity: Identity, mesh: Mesh, advertised: tuple[str, ...]) -> PeerControl:
+    """Return the functions that the admin door calls; *advertised* is what goes into tokens."""
+
+    async def make_invitation(asked: InvitationAsked) -> Invited:
+        identity.require_federation("invite")
+        where = None if asked.region is None else region(asked.region)
+        addresses = asked.addresses or advertised
+        token = invite(identity, where, addresses, now=time.time(), lifetime=asked.lifetime)
+        invitation = parse_token(token)
+        return Invited(token, invitation.region, invitation.expires)
+
+    async def trust(asked: TrustAsked) -> TrustedAccount:
+        theirs = account(asked.account)
+        add_trust(identity.folder, identity.registry.account, theirs, asked.certificate.encode(), asked.addresses)
+        mesh.reload()
+        return next(one for one in _trusted(identity) if one.account == theirs)
+
+    async def distrust(theirs: str) -> None:
+        remove_trust(identity.folder, account(theirs))
+        mesh.reload()
+
+    return PeerControl(
+        make_invitation,
+        lambda: AuthorityShown(
+            identity.authority.account, identity.authority.fingerprint.hex(), identity.authority.pem.decode()
+        ),
+        trust,
+        lambda: _trusted(identity),
+        distrust,
+        lambda: _peers(mesh),
+    )
+
+
+def _trusted(identity: Identity) -> list[TrustedAccount]:
+    return [
+        TrustedAccount(name, tuple(authority.fingerprint.hex() for authority in one.authorities), one.addresses)
+        for name, one in sorted(load_trust(identity.folder).items())
+    ]
+
+
+def _peers(mesh: Mesh) -> list[PeerSeen]:
+    sessions = {session.peer.name: session for session in mesh.sessions()}
+    return [
+        PeerSeen(
+            one.name.node,
+            str(one.name.registry),
+            one.addresses,
+            "up" if one.name in sessions else "down",
+            mesh.wall(sessions[one.name].began) if one.name in sessions else None,
+        )
+        for one in (known.descriptor for known in mesh.nodes.others())
+    ]

@@ -1,0 +1,146 @@
+"""The ports and the control socket, and what is counted and logged of each request."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from node.config.addresses import host_port, is_loopback
+from node.config.settings import Config, LimitSettings
+from node.http.limits import Limits
+from node.http.listen import Listener, listen_tcp, listen_unix
+from node.http.message import Answered, Application, Observe
+from node.http.serve import serve
+from node.http.tls import client_context
+from node.telemetry.access import AccessLog
+from node.telemetry.metrics import Metrics
+
+SOCKET = "control.sock"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Every socket that is listened on; closed by who serves it."""
+
+    clients: list[Listener]
+    peers: Listener | None  # Without TLS settings: the mesh has them.
+    control: Listener
+
+
+@contextmanager
+def listening(config: Config) -> Iterator[Listeners]:
+    """Listen wherever *config* says, for as long as the block.
+
+    Raises:
+        OSError: an address is in use or not ours, or a certificate cannot be read.
+    """
+    listen, tls = config.listen, None
+    if listen.tls_certificate is not None and listen.tls_key is not None:
+        tls = client_context(Path(listen.tls_certificate), Path(listen.tls_key))
+    names = {*_LOOPBACK, *(host_port_name(one) for one in listen.public_hosts)}
+    opened: list[Listener] = []
+    try:
+        for one in listen.address:
+            host, port = host_port(one)
+            # Off loopback nobody can tell by which names clients know the node.
+            hosts = frozenset({*names, host.lower()}) if is_loopback(one) else None
+            opened.append(Listener(listen_tcp(host, port), tls, hosts))
+        clients = list(opened)
+        peers = None
+        if listen.peer is not None:
+            peers = Listener(listen_tcp(*host_port(listen.peer)))
+            opened.append(peers)
+        control = Listener(listen_unix(Path(config.node.data) / SOCKET))
+        opened.append(control)
+        yield Listeners(clients, peers, control)
+    finally:
+        for listener in opened:
+            listener.sock.close()
+        (Path(config.node.data) / SOCKET).unlink(missing_ok=True)
+
+
+def host_port_name(public_host: str) -> str:
+    """Return the name of HOST or HOST:PORT, lower-case and without brackets."""
+    name = (
+        public_host.partition("]")[0].removeprefix("[")
+        if public_host.startswith("[")
+        else public_host.partition(":")[0]
+    )
+    return name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One application and where it is served."""
+
+    name: str  # As metrics count it.
+    listeners: list[Listener]
+    application: Application
+    limits: Limits
+
+
+async def serve_door(
+    door: Door, metrics: Metrics, access: AccessLog | None, *, stopping: trio.Event, grace: float
+) -> None:
+    """Serve *door* until *stopping* is set, then let requests in flight finish within *grace* seconds."""
+    await serve(
+        door.listeners,
+        door.application,
+        limits=door.limits,
+        stopping=stopping,
+        grace=grace,
+        observe=_observer(door.name, metrics, access),
+        hit=metrics.count_limit_hit,
+        report=_report,
+    )
+
+
+def limits_of(settings: LimitSettings) -> Limits:
+    """Return the engine's limits as they are configured."""
+    return Limits(
+        connections=settings.connections,
+        connections_each=settings.connections_each,
+        streams=settings.streams,
+        handshake=settings.handshake,
+        receiving_head=settings.receiving_head,
+        idle=settings.idle,
+        patience=settings.patience,
+        progress=settings.progress,
+    )
+
+
+def _observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
+    count = metrics.observe_request
+
+    def observe(answered: Answered) -> None:
+        request = answered.request
+        count(
+            door,
+            request.method,
+            answered.status,
+            sent=answered.sent,
+            received=request.body.length or 0,
+            seconds=answered.seconds,
+        )
+        if access is not None:
+            access.write(
+                request_id=request.id,
+                client=request.client,
+                method=request.method,
+                path=request.path,
+                status=answered.status,
+                sent=answered.sent,
+                seconds=answered.seconds,
+                version=request.version,
+                agent=request.headers.get("user-agent", ""),
+            )
+
+    return observe
+
+
+def _report(error: BaseException) -> None:
+    structlog.get_logger().error("bug", exc_info=error)

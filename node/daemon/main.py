@@ -1,0 +1,216 @@
+"""The process: log, identity, the tree of nurseries."""
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import structlog
+import trio
+
+from node import __version__
+from node.api.admin.answer import Admin
+from node.api.admin.routes import admin_application
+from node.api.oci.door import Health
+from node.api.oci.routes import oci_application
+from node.config.settings import Config
+from node.daemon.control import peer_control
+from node.daemon.doors import Door, Listeners, limits_of, listening, serve_door
+from node.daemon.peering import Peering, advertised_addresses, open_peering
+from node.daemon.supervise import Job, supervise
+from node.http.listen import Listener
+from node.http.message import Request
+from node.jobs.expiry import expire_forever
+from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
+from node.peers.listen import PEER_LIMITS
+from node.registry.commit import stored_clock
+from node.registry.elsewhere import Elsewhere
+from node.registry.registry import Author, Registry, Settings
+from node.registry.replication import FOLLOWER, follow_journal, lags
+from node.registry.transit import Transits
+from node.store.store import Store, open_store
+from node.telemetry.access import AccessLog, json_line, text_line
+from node.telemetry.lines import Lines
+from node.telemetry.log import Style, configure_log, style_for
+from node.telemetry.loop import measure_loop_lag
+from node.telemetry.metrics import Metrics
+from protocol.auth.caller import Caller, root_of
+from protocol.errors import Damaged
+from protocol.oci.names import RepositoryName
+
+Announce: TypeAlias = Callable[[Sequence[str]], None]
+"""``announce(addresses)``: told once where clients connect, as ``host:port``, when they can."""
+
+
+def main(config: Config, *, announce: Announce | None = None) -> int:
+    """Run a node until it is told to stop, and return the exit code.
+
+    Raises:
+        NotReady: the data directory cannot be used; the message says what to do.
+        Damaged: what is in it fails a check.
+        OSError: an address cannot be listened on, or a file not be read.
+    """
+    os.umask(0o077)
+    lines = Lines(2)
+    style = style_for(2) if config.log.format == "auto" else config.log.format
+    configure_log(lines, level=config.log.level, style=style)
+    data = Path(config.node.data)
+    try:
+        identity = load_identity(data) if has_identity(data) else create_local_identity(data, now=time.time())
+        trio.run(_run, config, identity, lines, style, announce)
+    finally:
+        lines.flush()
+    return 0
+
+
+async def _run(config: Config, identity: Identity, lines: Lines, style: Style, announce: Announce | None) -> None:
+    metrics = Metrics(version=__version__, doors=("oci", "peers", "admin"))
+    async with open_store(Path(config.node.data)) as store:
+        with listening(config) as listeners:
+            transits = Transits(store, time.time)
+            bound = None if listeners.peers is None else listeners.peers.address
+            advertised = advertised_addresses(config, bound)
+            async with open_peering(identity, transits, advertised) as peering:
+                registry = _registry(config, identity, store, transits, peering.elsewhere)
+                peering.serve(registry)
+                _watch(metrics, registry, peering, lines)
+                control = Admin(registry, peer_control(identity, peering.mesh, advertised), __version__, _alarm)
+                doors = _doors(config, listeners, registry, peering, metrics, control)
+                access = AccessLog(lines, json_line if style == "json" else text_line) if config.log.access else None
+                jobs = _jobs(config, registry, peering)
+                await _serve(config, doors, jobs, _Telemetry(metrics, access, lines), announce)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telemetry:
+    metrics: Metrics
+    access: AccessLog | None
+    lines: Lines
+
+
+async def _serve(
+    config: Config, doors: list[Door], jobs: dict[str, Job], telemetry: _Telemetry, announce: Announce | None
+) -> None:
+    log, metrics = structlog.get_logger(), telemetry.metrics
+    async with trio.open_nursery() as background:
+        stopping = trio.Event()
+        await background.start(_stop_on_signal, stopping)
+        background.start_soon(telemetry.lines.flush_forever)
+        background.start_soon(measure_loop_lag, metrics.observe_loop_lag)
+        for name, job in jobs.items():
+            background.start_soon(supervise, name, job)
+        async with trio.open_nursery() as serving:
+            for door in doors:
+                access = telemetry.access if door.name == "oci" else None
+                grace = config.limits.grace if door.name == "oci" else 1.0
+                serving.start_soon(partial(serve_door, door, metrics, access, stopping=stopping, grace=grace))
+            addresses = [listener.address for listener in doors[0].listeners]
+            log.info("listening", addresses=addresses, version=__version__)
+            if announce is not None:
+                announce(addresses)
+        log.info("stopped")
+        background.cancel_scope.cancel()
+
+
+def _jobs(config: Config, registry: Registry, peering: Peering) -> dict[str, Job]:
+    return {
+        "expiry": partial(expire_forever, registry, after=config.limits.upload_expiry_hours * 3600.0),
+        FOLLOWER: partial(follow_journal, registry),
+        "announcer": partial(peering.announce, registry),
+    }
+
+
+def _doors(
+    config: Config, listeners: Listeners, registry: Registry, peering: Peering, metrics: Metrics, admin: Admin
+) -> list[Door]:
+    health = Health(partial(_ready, registry), metrics.render)
+    account = registry.name.account
+    root = root_of(account)
+
+    def everyone_is_root(request: Request) -> Caller:
+        """While the node is open."""
+        return Caller(root, account, request.client, request.id)
+
+    limits = limits_of(config.limits)
+    clients = oci_application(registry, health, caller_of=everyone_is_root, damaged=_alarm)
+    doors = [
+        Door("oci", listeners.clients, clients, limits),
+        Door("admin", [listeners.control], admin_application(admin), limits),
+    ]
+    if listeners.peers is not None:
+        port = Listener(listeners.peers.sock, peering.mesh.server_context)
+        doors.append(Door("peers", [port], peering.mesh.application, PEER_LIMITS))
+    return doors
+
+
+def _registry(config: Config, identity: Identity, store: Store, transits: Transits, elsewhere: Elsewhere) -> Registry:
+    with store.meta.read() as txn:
+        clock = stored_clock(partial(store.meta.documents.number, txn))
+    rules = config.registry
+    return Registry(
+        name=identity.registry,
+        store=store,
+        author=Author(identity.name.node, identity.incarnation, identity.sign, clock),
+        authorize=_allow,
+        settings=Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit),
+        now=time.time,
+        random=secrets.token_bytes,
+        transits=transits,
+        elsewhere=elsewhere,
+    )
+
+
+def _watch(metrics: Metrics, registry: Registry, peering: Peering, lines: Lines) -> None:
+    store, journal = registry.store, registry.store.meta.journal
+
+    def position() -> int:
+        with store.meta.read() as txn:
+            return journal.last(txn)
+
+    def behind() -> dict[str, float]:
+        with store.meta.read() as txn:
+            return {FOLLOWER: journal.last(txn) - journal.cursor(txn, FOLLOWER)}
+
+    metrics.watch("entrepot_uploads_in_progress", lambda: len(registry.sessions))
+    metrics.watch("entrepot_journal_position", position)
+    metrics.watch("entrepot_follower_lag_records", behind)
+    metrics.watch("entrepot_peer_sessions", lambda: len(peering.mesh.sessions()))
+    metrics.watch("entrepot_store_free_bytes", store.space.free)
+    metrics.watch("entrepot_log_lines_dropped_total", lambda: lines.dropped)
+    metrics.watch(
+        "entrepot_replication_lag_seconds", lambda: {name: lag.seconds for name, lag in lags(registry).items()}
+    )
+    metrics.watch(
+        "entrepot_replication_waiting_images", lambda: {name: lag.waiting for name, lag in lags(registry).items()}
+    )
+    metrics.watch(
+        "entrepot_store_bytes",
+        lambda: {name: (store.path / name / "data.mdb").stat().st_size for name in ("meta", "chunks")},
+    )
+
+
+def _ready(registry: Registry) -> str:
+    store = registry.store
+    if store.writer.broken or store.chunk_writer.broken:
+        return "the disk failed: pulls go on, pushes do not; see the log and start the node anew"
+    return "the disk is full: pulls go on, pushes do not" if store.space.free() < 0 else ""
+
+
+async def _stop_on_signal(stopping: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            stopping.set()
+
+
+def _allow(_caller: Caller, _action: str, _name: RepositoryName | None) -> None:
+    """An open node lets its callers do everything: they are its root."""
+
+
+def _alarm(error: Damaged) -> None:
+    structlog.get_logger().error("damaged", what=str(error))

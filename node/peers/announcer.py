@@ -1,0 +1,146 @@
+"""Tells each destination what it should have, until it says that it does.
+
+One task for each destination of the rules keeps up to ``AT_ONCE`` announcements under way. What to announce is read
+from the store each time, so there is nothing to restore after a crash. An image that fails is tried again later and
+holds up nothing; when a session comes up, everything is tried again at once.
+"""
+
+from random import Random
+
+import structlog
+import trio
+
+from node.peers.fetch import ask
+from node.peers.mesh import Mesh
+from node.registry.announcing import Due, acknowledge, announcement, due_images
+from node.registry.registry import Registry
+from node.registry.replication import destinations
+from protocol.auth.names import RegistryName
+from protocol.errors import PeerFault, Refusal
+from protocol.oci.digest import Digest
+from protocol.wire.transfer import ANNOUNCE, MAX_ACKNOWLEDGEMENT, Acknowledgement, decode, encode
+
+AT_ONCE = 8  # Announcements under way to one destination.
+_PAGE = 256  # Images that are looked at together.
+_FIRST_RETRY = 1.0  # Seconds; it doubles up to
+_LAST_RETRY = 300.0
+_FAILED_RETRY = 3600.0  # Seconds after which a refused image is announced again.
+
+log = structlog.get_logger()
+
+
+async def announce_forever(registry: Registry, mesh: Mesh, random: Random) -> None:
+    """Keep one task for each destination that a rule names, for ever."""
+    running: dict[RegistryName, trio.CancelScope] = {}
+    async with trio.open_nursery() as nursery:
+        while True:
+            changed = registry.wanted.next()
+            wanted = destinations(registry)
+            for one in running.keys() - wanted:
+                running.pop(one).cancel()
+            for one in wanted - running.keys():
+                running[one] = trio.CancelScope()
+                nursery.start_soon(_Destination(registry, mesh, one, random).run, running[one])
+            await changed.wait()
+
+
+class _Destination:
+    """What is under way to one destination."""
+
+    def __init__(self, registry: Registry, mesh: Mesh, name: RegistryName, random: Random) -> None:
+        self._registry = registry
+        self._mesh = mesh
+        self._name = name
+        self._random = random
+        self._under_way: set[tuple[int, Digest]] = set()
+        self._not_before: dict[tuple[int, Digest], float] = {}
+        self._tries: dict[tuple[int, Digest], int] = {}
+        self._wake = trio.Event()
+
+    async def run(self, scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_registry)
+                nursery.start_soon(self._watch_mesh)
+                while True:
+                    self._wake = trio.Event()
+                    if self._mesh.sessions_to(self._name):
+                        for due in self._next():
+                            self._under_way.add((due.repository, due.digest))
+                            nursery.start_soon(self._announce, due)
+                    with trio.move_on_at(min(self._later(), default=trio.current_time() + _LAST_RETRY)):
+                        await self._wake.wait()
+
+    def _later(self) -> list[float]:
+        now = trio.current_time()
+        return [at for at in self._not_before.values() if at > now]
+
+    def _next(self) -> list[Due]:
+        found: list[Due] = []
+        after, now = b"", trio.current_time()
+        while len(self._under_way) + len(found) < AT_ONCE:
+            page = due_images(self._registry, self._name, after=after, limit=_PAGE)
+            for due in page:
+                key = due.repository, due.digest
+                if key not in self._under_way and self._not_before.get(key, now) <= now:
+                    found.append(due)
+                if len(self._under_way) + len(found) >= AT_ONCE:
+                    break
+            if len(page) < _PAGE:
+                break
+            after = page[-1].place
+        return found
+
+    async def _announce(self, due: Due) -> None:
+        """Announce one image. Nothing that goes wrong here leaves this function: it would end the node."""
+        key = due.repository, due.digest
+        delay = 0.0
+        try:
+            delay = await self._tell(due)
+        except (Refusal, PeerFault) as error:
+            delay = self._back_off(key)
+            log.info("not replicated yet", image=due.digest, destination=str(self._name), reason=str(error))
+        except Exception:  # The root of this task.
+            delay = _LAST_RETRY
+            log.exception("bug")
+        finally:
+            self._under_way.discard(key)
+            if delay:
+                self._not_before[key] = trio.current_time() + delay
+            else:
+                self._not_before.pop(key, None)
+                self._tries.pop(key, None)
+            self._wake.set()
+
+    async def _tell(self, due: Due) -> float:
+        """Announce, and note the answer; return after how many seconds to try again, 0 for not."""
+        said = await announcement(self._registry, due)
+        if said is None:
+            await acknowledge(self._registry, self._name, due, None)
+            return 0.0
+        session = self._mesh.sessions_to(self._name)
+        if not session:
+            return self._back_off((due.repository, due.digest))
+        data = await ask(session[0], ANNOUNCE, encode(said), MAX_ACKNOWLEDGEMENT)
+        answer = decode(data, Acknowledgement)
+        if answer.outcome == "later":
+            log.info("not replicated yet", image=due.digest, destination=str(self._name), reason=answer.reason)
+            return self._back_off((due.repository, due.digest))
+        await acknowledge(self._registry, self._name, due, answer)
+        return _FAILED_RETRY if answer.outcome == "failed" else 0.0
+
+    def _back_off(self, key: tuple[int, Digest]) -> float:
+        tries = self._tries[key] = self._tries.get(key, 0) + 1
+        return min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(tries - 1, 16)) * self._random.uniform(0.75, 1.25)
+
+    async def _watch_registry(self) -> None:
+        while True:
+            changed = self._registry.wanted.next()
+            self._wake.set()
+            await changed.wait()
+
+    async def _watch_mesh(self) -> None:
+        while True:
+            await self._mesh.wait_for_change()
+            self._not_before.clear()
+            self._wake.set()

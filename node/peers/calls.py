@@ -1,0 +1,136 @@
+"""Requests and replies of a session, alike on both of its sides.
+
+Either side calls *methods* of the other: a name, a body that is small, and a reply whose body is streamed. How it
+travels depends on who dialled, for only that side can open an HTTP/2 stream:
+
+* the dialler asks by ``POST /ask/method``, and the response is the reply;
+* the listener sends ``open(id)`` on the control stream and the dialler comes with ``POST /call/id``. The response
+  carries the listener's request (``entrepot-method``, ``entrepot-length``, and the body), the body of that POST
+  carries the reply: u16 status, big-endian, then its bytes. The listener ends the response when it has read all.
+
+A reply that breaks off is ``trio.BrokenResourceError`` for its reader, never a short body that looks whole.
+"""
+
+import os
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Protocol, TypeAlias
+
+import msgspec
+import trio
+
+from node.http.message import Extent, Pieces
+from protocol.auth.names import NodeName, RegistryName
+from protocol.errors import PeerFault, Refusal
+
+MAX_REQUEST = 1024 * 1024  # Bytes of a request's body.
+MAX_CALLS = 64  # Requests of one side under way in one session.
+SLICE = 262_144  # Bytes of an extent that are read at once.
+_METHOD = re.compile(r"[a-z][a-z-]{0,31}", re.ASCII)
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """The node at the other end, as its certificate says."""
+
+    name: NodeName
+    certificate: bytes  # DER.
+
+    @property
+    def registry(self) -> RegistryName:
+        """The registry that it serves."""
+        return self.name.registry
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a call is answered with. A status is HTTP's; from 400 on the body is a message for people."""
+
+    status: int
+    body: bytes | Pieces = b""
+
+
+Answer: TypeAlias = Callable[[Peer, str, bytes], Awaitable[Reply]]
+"""``await answer(peer, method, body)``. A ``Refusal`` becomes a reply with its status, and
+``PeerFault`` ends the session."""
+
+
+class Source(Protocol):
+    """Where the body of a reply comes from: a response of the dialling side, or a request body of the engine."""
+
+    async def receive(self) -> bytes: ...  # noqa: D102 - see Received.
+
+    async def receive_into(self, buffer: memoryview) -> int: ...  # noqa: D102
+
+
+class Received:
+    """A reply that is arriving. What is not read holds up the sender."""
+
+    def __init__(self, status: int, source: Source) -> None:
+        self.status = status
+        self._source = source
+
+    async def receive(self) -> bytes:
+        """Return the next bytes, ``b""`` at the end."""
+        return await self._source.receive()
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Fill *buffer*; return how much was there, less than its size at the end only."""
+        return await self._source.receive_into(buffer)
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; ``PeerFault`` where it is longer than *limit* bytes."""
+        return await read_all(self._source, limit)
+
+
+async def read_all(source: Source, limit: int) -> bytes:
+    """Return all that *source* has; ``PeerFault`` where it is more than *limit* bytes."""
+    body = bytearray()
+    while piece := await source.receive():
+        body += piece
+        if len(body) > limit:
+            raise PeerFault(f"a body of more than {limit} bytes")
+    return bytes(body)
+
+
+def is_method(text: str) -> bool:
+    """Whether *text* can be the name of a method."""
+    return _METHOD.fullmatch(text) is not None
+
+
+async def reply_to(answer: Answer, peer: Peer, method: str, body: bytes) -> Reply:
+    """Return what *answer* says, a refusal as a reply."""
+    try:
+        return await answer(peer, method, body)
+    except Refusal as refusal:
+        return Reply(refusal.status, str(refusal).encode())
+
+
+async def pieces_of(body: bytes | Pieces) -> AsyncGenerator[bytes, None]:
+    """Yield *body* in pieces, extents read from their file. Releases it at the end, whatever happens."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    try:
+        async for piece in body.iterator:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            for at in range(0, piece.length, SLICE):
+                yield await _read(piece, at, min(SLICE, piece.length - at))
+    finally:
+        if body.release is not None:
+            body.release()
+
+
+async def _read(extent: Extent, at: int, length: int) -> bytes:
+    """Read without a thread what is in the page cache, which says so at once."""
+    buffer = bytearray(length)
+    try:
+        count = os.preadv(extent.fd, [buffer], extent.offset + at, os.RWF_NOWAIT)
+    except OSError:
+        count = 0
+    if count < length:
+        view = memoryview(buffer)[count:]
+        more = await trio.to_thread.run_sync(os.preadv, extent.fd, [view], extent.offset + at + count)
+        if count + more < length:
+            raise OSError(f"the file ends {length - count - more} bytes early")
+    return bytes(buffer)

@@ -1,0 +1,91 @@
+"""What this node answers to the calls of other nodes: see ``protocol.wire.transfer`` for the table."""
+
+from collections.abc import AsyncIterator
+
+import structlog
+import trio
+
+from node.http.message import Extent, Piece, Pieces
+from node.peers.calls import Peer, Reply
+from node.peers.fetch import Fetcher
+from node.peers.images import fetch_image
+from node.registry.elsewhere import OpenBlob
+from node.registry.receiving import is_taken, take_image
+from node.registry.registry import Registry
+from node.registry.serving import caller_of, open_chunks, send_manifest, send_map
+from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.errors import Busy, Denied, PeerFault, Refusal
+from protocol.oci.reference import reference
+from protocol.wire import transfer
+from protocol.wire.transfer import (
+    Acknowledgement,
+    Announcement,
+    ChunksAsked,
+    WhichBlob,
+    WhichManifest,
+    decode,
+    encode,
+)
+
+_AT_ONCE = 16  # Announced images that are fetched side by side; the rest waits.
+
+log = structlog.get_logger()
+
+
+class Exchange:
+    """Answers calls. *fetcher* gets what an announced image lacks."""
+
+    def __init__(self, registry: Registry, fetcher: Fetcher) -> None:
+        self._registry = registry
+        self._fetcher = fetcher
+        self._at_once = trio.CapacityLimiter(_AT_ONCE)
+
+    async def answer(self, peer: Peer, method: str, body: bytes) -> Reply:
+        """Return the reply to one call; a ``Refusal`` becomes one as well, ``PeerFault`` ends the session."""
+        match method:
+            case transfer.MANIFEST:
+                asked = decode(body, WhichManifest)
+                sent = await send_manifest(self._registry, peer.name, asked.repository, reference(asked.reference))
+                return Reply(200, encode(sent))
+            case transfer.MAP:
+                which = decode(body, WhichBlob)
+                return Reply(200, encode(send_map(self._registry, peer.name, which.repository, which.digest)))
+            case transfer.CHUNKS:
+                chunks = decode(body, ChunksAsked)
+                blob = open_chunks(self._registry, peer.name, chunks.repository, chunks.digest)
+                return Reply(200, _from(blob, chunks.first * CHUNK_SIZE))
+            case transfer.ANNOUNCE:
+                return Reply(200, encode(await self._take(peer, decode(body, Announcement))))
+            case _:
+                return Reply(404, b"no such method")
+
+    async def _take(self, peer: Peer, announced: Announcement) -> Acknowledgement:
+        if announced.source != str(peer.registry):
+            raise PeerFault(f"{peer.name} announces an image of {announced.source}")
+        if str(self._registry.name) in announced.path:
+            return Acknowledgement("done")  # It came round in a circle.
+        try:
+            caller = caller_of(self._registry, peer.name)
+            if not is_taken(self._registry, announced):
+                async with self._at_once:
+                    manifests = await fetch_image(self._registry, self._fetcher, peer.registry, announced)
+                    await take_image(self._registry, caller, announced, manifests)
+        except Denied as refusal:
+            return Acknowledgement("failed", "AccessDenied", str(refusal)[:512])
+        except Busy as refusal:
+            return Acknowledgement("later", reason=str(refusal)[:512])
+        except (Refusal, PeerFault) as error:
+            log.warning("replication refused", image=announced.digest, source=announced.source, reason=str(error))
+            return Acknowledgement("failed", "InternalError", str(error)[:512])
+        return Acknowledgement("done")
+
+
+def _from(blob: OpenBlob, start: int) -> Pieces:
+    length = max(0, blob.size - start)
+    return Pieces(_pieces(blob, start, length), length, blob.release)
+
+
+async def _pieces(blob: OpenBlob, start: int, length: int) -> AsyncIterator[Piece]:
+    if length:
+        async for one in blob.read(start, length):
+            yield one if isinstance(one, bytes) else Extent(blob.fd, one.offset, one.length)

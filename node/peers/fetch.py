@@ -1,0 +1,158 @@
+"""Fetching a blob from the nodes of another registry, once for all who want it.
+
+The chunk map comes first, then one bulk call streams the chunks from the nearest node, and each goes through
+``registry.transit``: compared, written, readable. When a node is lost the next one goes on at the chunk where it
+stopped. The fetch runs in the mesh's nursery, not in the request that wanted it: a client that goes away stops nobody.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import structlog
+import trio
+
+from node.peers.session import Session
+from node.registry.transit import Transit, Transits
+from protocol.auth.names import RegistryName
+from protocol.blobs.chunkmap import ChunkMap
+from protocol.errors import BlobUnknown, Denied, NoSource, PeerFault, Refusal
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName
+from protocol.sync.entries import Blob
+from protocol.wire.transfer import CHUNKS, MAP, MAX_MAP, ChunksAsked, MapSent, WhichBlob, decode, encode
+
+SESSION_PATIENCE = 5.0  # Seconds to wait for a session before a client is told that there is none.
+_TRIES = 8  # Without a chunk more between them.
+_PAUSE = 1.0  # Seconds before the second try; it doubles.
+_MAX_REASON = 1024  # Bytes of a refusal.
+_MAX_TOGETHER = 64  # Blobs that are fetched at once; the rest waits.
+
+SessionsTo: TypeAlias = Callable[[RegistryName], list[Session]]
+"""The sessions with nodes of a registry, nearest first."""
+
+log = structlog.get_logger()
+
+
+class Fetcher:
+    """All fetches of this node; they run in *nursery*."""
+
+    def __init__(self, transits: Transits, sessions_to: SessionsTo, nursery: trio.Nursery) -> None:
+        self._transits = transits
+        self._sessions_to = sessions_to
+        self._nursery = nursery
+        self._starting: dict[Digest, trio.Event] = {}
+        self._together = trio.CapacityLimiter(_MAX_TOGETHER)
+
+    async def blob(
+        self, source: RegistryName, name: RepositoryName, digest: Digest, root: bytes | None
+    ) -> Transit | None:
+        """Return the transit of a blob, begun if it has to be; ``None`` where the blob is here by now.
+
+        Args:
+            source: the registry to ask.
+            name: of the repository there.
+            digest: of the blob.
+            root: of its chunk map, where an entry of *source* says so.
+
+        Raises:
+            NoSource: no node of *source* can be asked now.
+            BlobUnknown: it has no such blob, or not for us.
+            StoreFull: there is no room.
+            PeerFault: its chunk map is not the one of *root*.
+        """
+        while True:
+            if self._transits.is_here(digest):
+                return None
+            transit = self._transits.get(digest)
+            if transit is not None:
+                return transit
+            if digest not in self._starting:
+                return await self._begin(source, name, digest, root)
+            await self._starting[digest].wait()
+
+    async def map_of(self, source: RegistryName, name: RepositoryName, digest: Digest) -> ChunkMap:
+        """Return the chunk map of a blob; raises as ``blob``. An answer says that we may have it."""
+        data = await ask(self.session(source), MAP, encode(WhichBlob(name, digest)), MAX_MAP + 64)
+        sent = decode(data, MapSent)
+        return ChunkMap(sent.size, tuple(sent.hashes[at : at + 32] for at in range(0, len(sent.hashes), 32)))
+
+    def session(self, source: RegistryName) -> Session:
+        """Return the nearest session, or raise ``NoSource``."""
+        sessions = self._sessions_to(source)
+        if not sessions:
+            raise NoSource(f"no node of {source} is in reach")
+        return sessions[0]
+
+    async def _begin(self, source: RegistryName, name: RepositoryName, digest: Digest, root: bytes | None) -> Transit:
+        self._starting[digest] = trio.Event()
+        try:
+            chunk_map = await self.map_of(source, name, digest)
+            blob = Blob(digest, chunk_map.size, chunk_map.root if root is None else root)
+            transit = self._transits.begin(blob, chunk_map)
+            self._nursery.start_soon(self._run, transit, source, name)
+            return transit
+        finally:
+            self._starting.pop(digest).set()
+
+    async def _run(self, transit: Transit, source: RegistryName, name: RepositoryName) -> None:
+        """Fetch to the end. Nothing that goes wrong here leaves this function: it would end the node."""
+        reason = "the node is stopping"
+        try:
+            async with self._together:
+                await self._fill(transit, source, name)
+                await transit.complete()
+        except (Refusal, PeerFault) as error:
+            reason = str(error)
+            log.warning("fetch failed", blob=transit.blob.digest, source=str(source), reason=reason)
+        except Exception:  # The root of this task.
+            reason = "a bug; the log of this node says more"
+            log.exception("bug")
+        finally:
+            if not transit.ended.is_set():
+                transit.fail(reason)
+
+    async def _fill(self, transit: Transit, source: RegistryName, name: RepositoryName) -> None:
+        tries, before = 0, -1
+        while True:
+            tries, before = (tries + 1, before) if transit.next_chunk == before else (1, transit.next_chunk)
+            body = encode(ChunksAsked(name, transit.blob.digest, transit.next_chunk))
+            try:
+                async with self.session(source).call(CHUNKS, body, bulk=True) as reply:
+                    if reply.status != 200:
+                        raise refusal(reply.status, await reply.read(_MAX_REASON))
+                    await transit.fill(reply.receive_into)
+                    return
+            except (trio.BrokenResourceError, NoSource) as error:
+                if tries == _TRIES:
+                    raise NoSource(f"{source} did not send it: {error}") from error
+            await trio.sleep(_PAUSE * 2 ** (tries - 1))
+
+
+async def ask(session: Session, method: str, body: bytes, limit: int) -> bytes:
+    """Return the whole reply to a call.
+
+    Raises:
+        Refusal: what the other side refused.
+        NoSource: the session ended before the reply did.
+        PeerFault: the reply has more than *limit* bytes.
+    """
+    try:
+        async with session.call(method, body) as reply:
+            data = await reply.read(limit if reply.status == 200 else _MAX_REASON)
+    except trio.BrokenResourceError as error:
+        raise NoSource(f"the session with {session.peer.name} ended: {error}") from error
+    if reply.status != 200:
+        raise refusal(reply.status, data)
+    return data
+
+
+def refusal(status: int, message: bytes) -> Refusal:
+    """Return what a refusal of another node means here."""
+    text = message.decode(errors="replace")
+    match status:
+        case 404:
+            return BlobUnknown(text)
+        case 401 | 403:
+            return Denied(text)
+        case _:
+            return NoSource(text)

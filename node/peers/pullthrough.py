@@ -1,0 +1,94 @@
+"""Pull-through from another registry of the federation: what is not here comes from there, and is kept.
+
+The manifest comes whole and is compared with its digest; each blob is served while it arrives (``registry.transit``).
+"""
+
+import structlog
+import trio
+
+from node.peers.fetch import Fetcher
+from node.peers.images import ask_manifest
+from node.registry.blobs import find_blob
+from node.registry.elsewhere import OpenBlob, StoredManifest
+from node.registry.images import prepare_manifest
+from node.registry.pullthrough import upstream_of
+from node.registry.receiving import keep_manifest, show_blob
+from node.registry.registry import Registry
+from node.registry.transit import Transit
+from protocol.auth.caller import Caller
+from protocol.errors import BlobUnknown, Busy, DigestInvalid, ManifestInvalid, NoSource, PeerFault
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName, TagName
+from protocol.oci.reference import is_digest
+
+log = structlog.get_logger()
+
+
+class PullThrough:
+    """Looks elsewhere for this node; its functions are those of ``registry.elsewhere.Elsewhere``."""
+
+    def __init__(self, fetcher: Fetcher, nursery: trio.Nursery) -> None:
+        self._fetcher = fetcher
+        self._nursery = nursery
+
+    async def manifest(
+        self, registry: Registry, caller: Caller, name: RepositoryName, reference: TagName | Digest
+    ) -> StoredManifest | None:
+        """Return a manifest of the upstream, kept here from now on; ``None`` where no rule or no manifest is.
+
+        Raises:
+            NoSource: the upstream cannot be reached, or sent what it should not.
+        """
+        upstream = upstream_of(registry, name)
+        if upstream is None:
+            return None
+        registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
+        source, there = upstream
+        try:
+            sent = await ask_manifest(self._fetcher, source, there, reference)
+            wanted = reference if is_digest(reference) else sent.digest
+            prepared = await prepare_manifest(registry, sent.data, sent.media_type, wanted)
+        except BlobUnknown:
+            return None
+        except (PeerFault, DigestInvalid, ManifestInvalid) as error:
+            log.warning("pull-through failed", repository=name, source=str(source), reason=str(error))
+            raise NoSource(f"{source} sent a manifest that is none") from error
+        tag = None if is_digest(reference) else TagName(reference)
+        await keep_manifest(registry, caller, name, prepared, blobs=sent.blobs, tag=tag)
+        return StoredManifest(prepared.digest, prepared.manifest.media_type, prepared.data)
+
+    async def blob(self, registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> OpenBlob | None:
+        """Return a blob of the upstream as it arrives, kept here from now on; ``None`` where no rule or no blob is.
+
+        Raises:
+            NoSource: the upstream cannot be reached, or sent what it should not.
+        """
+        upstream = upstream_of(registry, name)
+        if upstream is None:
+            return None
+        registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
+        source, there = upstream
+        try:
+            transit = registry.transits.get(digest)
+            if transit is not None or registry.transits.is_here(digest):
+                await self._fetcher.map_of(source, there, digest)  # It says that this repository may have it.
+            transit = await self._fetcher.blob(source, there, digest, None)
+        except BlobUnknown:
+            return None
+        except PeerFault as error:
+            log.warning("pull-through failed", blob=digest, source=str(source), reason=str(error))
+            raise NoSource(f"{source} sent a chunk map that is none") from error
+        if transit is None:
+            await show_blob(registry, name, digest)
+            return find_blob(registry, name, digest)
+        self._nursery.start_soon(_show_when_here, registry, transit, name)
+        return transit.open()
+
+
+async def _show_when_here(registry: Registry, transit: Transit, name: RepositoryName) -> None:
+    await transit.ended.wait()
+    if not transit.failure:
+        try:
+            await show_blob(registry, name, transit.blob.digest)
+        except Busy as refusal:  # It stays for a day; the next pull shows it.
+            log.warning("pulled through, not shown", blob=transit.blob.digest, reason=str(refusal))

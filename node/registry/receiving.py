@@ -1,0 +1,153 @@
+"""Replication at the destination: an image of another registry becomes one of this.
+
+All that the image needs is fetched first; then the image, its children and all its tags become visible in one
+transaction. The tags keep the source's clock, so that a later push here is not undone by an older one there. What was
+taken from a source is remembered with the source's clock: an announcement that comes again, in any order, changes
+nothing and is acknowledged.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from node.registry.commit import commit
+from node.registry.draft import Draft, image_put, tag_puts
+from node.registry.images import PreparedManifest, add_content, describe
+from node.registry.registry import Registry
+from node.registry.repositories import replicated_repository
+from node.store.rows import RepositoryRow
+from node.store.table import WriteTxn
+from protocol.auth.caller import Caller
+from protocol.oci.digest import Digest
+from protocol.oci.names import RepositoryName, TagName
+from protocol.sync.entries import Blob, Known, TagKey, TagPut
+from protocol.sync.tags import TagState, next_tag_value
+from protocol.sync.vector import Dot
+from protocol.wire.transfer import Announcement, TagSent
+
+
+def is_taken(registry: Registry, announcement: Announcement) -> bool:
+    """Whether all that is announced was done before."""
+    replicas, source, name = registry.store.meta.replicas, announcement.source, announcement.repository
+    with registry.store.meta.read() as txn:
+        return replicas.taken(txn, source, name, announcement.digest) >= announcement.hlc and all(
+            replicas.taken(txn, source, name, one.tag) >= one.hlc for one in announcement.tags
+        )
+
+
+async def take_image(
+    registry: Registry, caller: Caller, announcement: Announcement, manifests: Sequence[PreparedManifest]
+) -> None:
+    """Let an image that was announced be seen here, with its tags.
+
+    Args:
+        registry: to take it into.
+        caller: the node that announced it.
+        announcement: what it said.
+        manifests: the image's own last, those of its children before it, deepest first; their blobs are here.
+
+    Raises:
+        Denied: without ``ecr:ReplicateImage``, or ``ecr:CreateRepository`` where the repository is new.
+    """
+    name = announcement.repository
+    registry.authorize(caller, "ecr:ReplicateImage", name)
+    replicas, source = registry.store.meta.replicas, announcement.source
+
+    def run(txn: WriteTxn) -> None:
+        row = replicated_repository(registry, txn, caller, name)
+        for prepared in manifests:
+            show_blobs(registry, txn, row, prepared)
+            add_content(registry, txn, prepared)
+        is_new = replicas.taken(txn, source, name, announcement.digest) < announcement.hlc
+        tags = [one for one in announcement.tags if replicas.taken(txn, source, name, one.tag) < one.hlc]
+
+        def entries(dot: Dot, hlc: int) -> list[Known]:
+            draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
+            images = [
+                image_put(draft, one.digest, describe(registry, txn, row.number, one, strict=False))
+                for one in (manifests if is_new else ())
+            ]
+            return [*images, *(put for one in tags for put in _tag_put(draft, announcement, one))]
+
+        commit(registry, txn, entries)
+        replicas.take(txn, source, name, announcement.digest, announcement.hlc)
+        for one in tags:
+            replicas.take(txn, source, name, one.tag, one.hlc)
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+
+
+def show_blobs(registry: Registry, txn: WriteTxn, row: RepositoryRow, prepared: PreparedManifest) -> None:
+    """Let the repository see those blobs of a manifest that are here."""
+    blobs, now = registry.store.meta.blobs, registry.now()
+    for one in prepared.manifest.blobs:
+        if blobs.get(txn, one.digest) is not None:
+            blobs.show(txn, row.number, one.digest, now=now)
+
+
+def _tag_put(draft: Draft, announcement: Announcement, sent: TagSent) -> list[Known]:
+    state = draft.registry.store.meta.tags.get(draft.txn, draft.row.number, sent.tag)
+    if _outranks(state, sent):
+        return []  # It was moved here later: that stays.
+    value = next_tag_value(
+        state, announcement.digest, hlc=sent.hlc, node=sent.node, frozen=sent.frozen, by=sent.by, dot=draft.dot
+    )
+    return [TagPut(TagKey(draft.name, draft.row.state.life, sent.tag), value)]
+
+
+def _outranks(state: TagState | None, sent: TagSent) -> bool:
+    if state is None or state.current is None:
+        return False
+    value = state.current.value
+    return value.frozen or (value.generation, value.hlc, value.node) >= (sent.generation, sent.hlc, sent.node)
+
+
+async def keep_manifest(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    prepared: PreparedManifest,
+    *,
+    blobs: Sequence[Blob],
+    tag: TagName | None,
+) -> None:
+    """Keep a manifest that was pulled through, before its blobs are here.
+
+    Args:
+        registry: to keep it in.
+        caller: who pulled it.
+        name: what the repository is called here.
+        prepared: the manifest, compared with its digest.
+        blobs: roots of the blobs that it names, as its registry says.
+        tag: by which it was pulled, if it was.
+    """
+
+    def run(txn: WriteTxn) -> None:
+        row = replicated_repository(registry, txn, caller, name)
+        show_blobs(registry, txn, row, prepared)
+        add_content(registry, txn, prepared)
+        value = describe(registry, txn, row.number, prepared, strict=False)
+        roots = {one.digest: one for one in blobs}
+        value = msgspec.structs.replace(value, blobs=tuple(roots.get(one.digest, one) for one in value.blobs))
+
+        def entries(dot: Dot, hlc: int) -> list[Known]:
+            draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
+            return [image_put(draft, prepared.digest, value), *tag_puts(draft, [tag] if tag else [], prepared.digest)]
+
+        commit(registry, txn, entries)
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+
+
+async def show_blob(registry: Registry, name: RepositoryName, digest: Digest) -> None:
+    """Let a repository see a blob that was pulled through for it, if both are here."""
+    meta, now = registry.store.meta, registry.now()
+
+    def run(txn: WriteTxn) -> None:
+        row = meta.repositories.get(txn, name)
+        if row is not None and meta.blobs.get(txn, digest) is not None:
+            meta.blobs.show(txn, row.number, digest, now=now)
+
+    await registry.store.writer.write(run)

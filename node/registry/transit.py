@@ -1,0 +1,197 @@
+"""A blob on its way from another node: verified as it comes, durable as it comes, readable as it comes.
+
+Theory of operation
+===================
+The source's chunk map is known first, and its root came in a signed entry: so each chunk is compared before it is
+written, and who reads along gets only what was compared. The map promises nothing about the digest of the whole, which
+is known at the last byte: until it is compared nobody gets the last chunk. Where the transfer fails for good, readers
+get an exception in the middle and their connections break: a short body never ends as if whole.
+
+One transit serves all who want the digest. It holds a lease on its number, and gives it back when the last reader has.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import trio
+
+from node.registry.elsewhere import OpenBlob
+from node.store.blobs import INLINE_SIZE, BlobRow
+from node.store.chunks import chunk_count
+from node.store.extents import Span
+from node.store.ingest import Ingest, ReceiveInto
+from node.store.store import Store
+from node.store.table import WriteTxn
+from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.errors import NoSource, PeerFault
+from protocol.oci.digest import Digest, algorithm
+from protocol.sync.entries import Blob
+
+
+class Transit:
+    """One blob that is being fetched; made by ``Transits.begin``."""
+
+    def __init__(self, transits: "Transits", blob: Blob, chunk_map: ChunkMap) -> None:
+        """Begin; *chunk_map* has the root that *blob* names, and its size."""
+        self.blob = blob
+        self.ended = trio.Event()
+        """Set when the blob is here, or will not come."""
+        self.failure = ""
+        """Why it did not come."""
+        self._transits = transits
+        self._store = transits.store
+        self._map = chunk_map
+        self._hashes = b"".join(chunk_map.hashes)
+        self._ingest = Ingest(self._store.sink, algorithm(blob.digest), expected=self._hashes)
+        self._ingest.number = self._store.sink.next_number() if blob.size > INLINE_SIZE else 0
+        self._ingest.on_durable = self._wake
+        self._progress = trio.Event()
+        self._content = b""
+
+    @property
+    def next_chunk(self) -> int:
+        """Where a source has to go on."""
+        return self._ingest.size // CHUNK_SIZE
+
+    async def fill(self, receive_into: ReceiveInto) -> None:
+        """Take what a source sends from ``next_chunk`` on, to the end.
+
+        Raises:
+            trio.BrokenResourceError: it broke off; another source may go on.
+            PeerFault: it sent a chunk that is not in the map; ``end`` has to follow.
+            StoreFull: likewise.
+        """
+        self._ingest.rewind()
+        left = self.blob.size - self._ingest.size
+        await self._ingest.fill(receive_into, left)
+        if self._ingest.size != self.blob.size:
+            raise trio.BrokenResourceError(f"{self.blob.size - self._ingest.size} bytes did not come")
+
+    async def complete(self) -> None:
+        """Compare the digest and let the blob be found; ``PeerFault`` where its signer's map leads to another one."""
+        found, _ = await self._ingest.finish(algorithm(self.blob.digest))
+        if found != self.blob.digest:
+            raise PeerFault(f"the chunks of {self.blob.digest} make {found}: whoever signed its chunk map is to blame")
+        store, number = self._store, self._ingest.number
+        content = None if number else self._ingest.inline
+        row = BlobRow(self.blob.size, number, self._map.root, 0)
+        now = self._transits.now()
+
+        def run(txn: WriteTxn) -> bool:
+            added = store.meta.blobs.add(txn, self.blob.digest, row, content, self._hashes)
+            store.meta.blobs.keep_for_a_day(txn, self.blob.digest, now=now)
+            return added
+
+        added = await store.writer.write(run)
+        if number:
+            store.verified.note(number, range(len(self._map.hashes)))
+        self._content = content or b""
+        self._end("", delete=0 if added else number)
+
+    def fail(self, reason: str) -> None:
+        """It will not come. What came of it goes when the last reader has gone."""
+        self._end(reason, delete=self._ingest.number)
+
+    def open(self) -> OpenBlob:
+        """Return the blob as it is arriving."""
+        number = self._ingest.number
+        if number:
+            self._store.leases.take(number)
+        release = partial(self._store.leases.release, number) if number else _nothing
+        return OpenBlob(self.blob.size, self._store.chunks.fd, self._read, release)
+
+    async def _read(self, start: int, length: int) -> AsyncIterator[bytes | Span]:
+        if not self._ingest.number:
+            await self.ended.wait()
+            self._require()
+            yield self._content[start : start + length]
+            return
+        end, store = start + length, self._store
+        while start < end:
+            ready = await self._ready(start)
+            stop = min(end, ready)
+            async for span in store.verified.spans(
+                self._ingest.number, self.blob.size, self._hashes, start, stop - start
+            ):
+                yield span
+            start = stop
+
+    async def _ready(self, start: int) -> int:
+        """Wait for the byte at *start*, and return how far it can be read without waiting."""
+        last = chunk_count(self.blob.size) - 1
+        while True:
+            progress = self._progress
+            if self.ended.is_set():
+                self._require()
+                return self.blob.size
+            ready = min(self._ingest.durable, last) * CHUNK_SIZE
+            if ready > start:
+                self._store.verified.note(self._ingest.number, range(self._ingest.durable))
+                return ready
+            await progress.wait()
+
+    def _require(self) -> None:
+        if self.failure:
+            raise NoSource(self.failure)
+
+    def _wake(self) -> None:
+        self._progress.set()
+        self._progress = trio.Event()
+
+    def _end(self, failure: str, *, delete: int) -> None:
+        self.failure = failure
+        self._transits.ended(self.blob.digest, delete)
+        self._ingest.close()
+        self.ended.set()
+        self._wake()
+
+
+class Transits:
+    """The blobs that are on their way to this node."""
+
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        self.store = store
+        self.now = now
+        self._under_way: dict[Digest, Transit] = {}
+        self._leftovers: list[int] = []  # Numbers of chunks that came to nothing.
+
+    def get(self, digest: Digest) -> Transit | None:
+        """Return the transit of a blob that is on its way."""
+        return self._under_way.get(digest)
+
+    def is_here(self, digest: Digest) -> bool:
+        """Whether the blob is wholly here, whoever sees it."""
+        with self.store.meta.read() as txn:
+            return self.store.meta.blobs.get(txn, digest) is not None
+
+    def begin(self, blob: Blob, chunk_map: ChunkMap) -> Transit:
+        """Return a new transit, where everyone who wants the digest finds it; there may be none of it yet.
+
+        Raises:
+            PeerFault: the chunk map is not the one that the image's entry names.
+            StoreFull: there is no room.
+        """
+        if chunk_map.root != blob.root or chunk_map.size != blob.size:
+            raise PeerFault(f"a chunk map that is not that of {blob.digest}")
+        self.store.space.require(blob.size)
+        assert blob.digest not in self._under_way
+        transit = Transit(self, blob, chunk_map)
+        self._under_way[blob.digest] = transit
+        return transit
+
+    def ended(self, digest: Digest, leftover: int) -> None:
+        """Take note that a transit has ended, and that the chunks of *leftover* serve nobody, if it is not 0."""
+        self._under_way.pop(digest, None)
+        if leftover:
+            self._leftovers.append(leftover)
+
+    async def delete_leftovers(self) -> None:
+        """Free the chunks of transits that came to nothing and that nobody reads any more."""
+        for number in list(self._leftovers):
+            if not self.store.leases.held(number):
+                self._leftovers.remove(number)
+                await self.store.delete_chunks(number)
+
+
+def _nothing() -> None:
+    """A small blob holds no lease."""
