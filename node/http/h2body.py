@@ -16,13 +16,14 @@ from node.http.transport import Pace
 class Http2Body:
     """Implements ``message.Body``; ``arrived``, ``finish`` and ``lose`` are for the connection."""
 
-    __slots__ = ("_acknowledge", "_chunks", "_ended", "_lost", "_pace", "_wake", "awaited", "length")
+    __slots__ = ("_acknowledge", "_chunks", "_ended", "_lost", "_pace", "_wake", "awaited", "length", "received")
 
     def __init__(self, length: int | None, pace: Pace, acknowledge: Callable[[int], Awaitable[None]]) -> None:
         """*acknowledge* is awaited with the flow-controlled size of each piece that was taken."""
         self.length = length
         self.awaited: Callable[[], Awaitable[None]] | None = None
         """Sends ``100 Continue``, if the client waits for it."""
+        self.received = 0  # Bytes so far, whether they were taken or not.
         self._chunks: deque[tuple[memoryview, int]] = deque()
         self._pace: Pace | None = pace
         self._acknowledge = acknowledge
@@ -34,9 +35,10 @@ class Http2Body:
         """Whether the client has sent the last byte."""
         return self._ended
 
-    def arrived(self, data: bytes, flow: int) -> None:
-        """Take what came in a DATA frame, of size *flow* with its padding."""
-        self._chunks.append((memoryview(data), flow))
+    def arrived(self, data: memoryview, flow: int) -> None:
+        """Take what came in DATA frames, of size *flow* with its padding."""
+        self.received += len(data)
+        self._chunks.append((data, flow))
         self._wake.set()
 
     def finish(self) -> None:

@@ -59,8 +59,8 @@ class Connection(Protocol):
     async def end_body(self, stream_id: int) -> None:
         """Say that the body is complete."""
 
-    async def acknowledge(self, stream_id: int, size: int) -> None:
-        """Let the client send *size* more bytes."""
+    async def acknowledge(self, stream: "Stream", size: int) -> None:
+        """Let the client send *size* more bytes on *stream*."""
 
     async def write(self) -> None:
         """Send what is queued."""
@@ -78,6 +78,8 @@ class Stream:
         self.memory = memory
         self.lost = False  # The client went away; nothing can be sent.
         self.window_opened = trio.Event()
+        self.window = engine.limits.stream_window  # What the client may send before it is given more.
+        self.uncredited = 0  # Bytes that the handler took, and the client does not know of yet.
         self._connection = connection
         self._engine = engine
         self._scope = trio.CancelScope()
@@ -211,7 +213,7 @@ class Stream:
         return self.window_opened.wait()
 
     async def _acknowledge(self, size: int) -> None:
-        await self._connection.acknowledge(self.id, size)
+        await self._connection.acknowledge(self, size)
 
     async def _continue(self) -> None:
         await self._connection.send_head(self.id, [(":status", "100")], ends=False)

@@ -2,8 +2,9 @@
 
 One task reads; each request has a task of its own in the nursery of the connection. Whoever has something to send
 takes the lock, and sends what h2 has queued before its own bytes, so that frames keep the order in which h2 made
-them. Bodies do not go through h2, whose bookkeeping for a frame costs more than encrypting it: their DATA frames are
-laid out in one buffer of the connection, filled straight from the file, and h2 is told only what left its windows.
+them. Bodies do not go through h2, whose bookkeeping for a frame costs more than encrypting it. Those of responses are
+laid out as DATA frames in one buffer of the connection, filled straight from the file, and h2 is told what left its
+windows. Those of requests are taken out by the guard; their windows are kept here, and h2 is told of the end.
 
 Half a frame would end all streams, so a write is shielded from the end of its own stream. What ends the connection
 still ends it: a task that does nothing else passes that cancellation on.
@@ -19,10 +20,22 @@ import h2.exceptions
 import h2.settings
 import trio
 from h2.settings import SettingCodes
+from h2.stream import StreamInputs
 
 from node.http.engine import Engine
 from node.http.failures import ClientGone
-from node.http.frameguard import ENHANCE_YOUR_CALM, NO_ERROR, REFUSED_STREAM, Breach, FrameGuard, goaway
+from node.http.frameguard import (
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    Breach,
+    FrameGuard,
+    Payload,
+    goaway,
+    window_update,
+)
 from node.http.h2data import BUFFER, DataFrames
 from node.http.h2stream import LEAST, Headers, Stream
 from node.http.limits import Allowance
@@ -78,6 +91,9 @@ class Http2Connection:
         self._frames = DataFrames()
         self._streams: dict[int, Stream] = {}
         self._last_stream = 0
+        self._queued = b""  # Frames of ours that go behind those of h2.
+        self._window = limits.connection_window  # What the client may send before we give it more.
+        self._uncredited = 0
         self._resets = Allowance(limits.resets, limits.resets_per_second)
         self._stalled = 0
         self._header_memory = 0
@@ -103,7 +119,7 @@ class Http2Connection:
             nursery.cancel_scope.cancel()
         if not self._broken:
             # Behind h2's own, which it queues for errors that it found: they name the same code.
-            self.transport.send_nowait(self.h2.data_to_send() + goaway(self._last_stream, self._farewell))
+            self.transport.send_nowait(self._take_queued() + goaway(self._last_stream, self._farewell))
         return not self._broken
 
     def _drain(self) -> None:
@@ -127,9 +143,12 @@ class Http2Connection:
     def _look_at(self, data: bytes, nursery: trio.Nursery) -> bool:
         """Handle what came; return whether the connection goes on."""
         try:
-            self.guard.feed(data, now=trio.current_time())
-            for event in self.h2.receive_data(data):
-                self._on_event(event, nursery)
+            for part in self.guard.split(data, now=trio.current_time()):
+                if isinstance(part, Payload):
+                    self._on_payload(part)
+                else:
+                    for event in self.h2.receive_data(part):
+                        self._on_event(event, nursery)
         except Breach as breach:
             self._fail(breach.code, breach.limit)
             return False
@@ -152,15 +171,16 @@ class Http2Connection:
         match event:
             case h2.events.RequestReceived():
                 self._on_request(event, nursery)
-            case h2.events.DataReceived():
-                self._on_data(event)
+            case h2.events.DataReceived():  # For no open stream: else the guard had it.
+                with suppress(h2.exceptions.ProtocolError):
+                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 if stream := self._streams.get(event.stream_id or 0):
                     stream.body.finish()
             case h2.events.StreamReset():
                 self._spend_reset()
                 if stream := self._streams.get(event.stream_id or 0):
-                    stream.lose()
+                    self._lose(stream)
             case h2.events.RemoteSettingsChanged():
                 size = self.h2.remote_settings.header_table_size
                 self.h2.encoder.header_table_size = min(size, ENCODER_TABLE)
@@ -170,13 +190,31 @@ class Http2Connection:
             case _:
                 pass
 
-    def _on_data(self, event: h2.events.DataReceived) -> None:
-        flow = event.flow_controlled_length
-        if (stream := self._streams.get(event.stream_id)) and not stream.lost:
-            stream.body.arrived(event.data, flow)
-        elif flow:
-            with suppress(h2.exceptions.ProtocolError):
-                self.h2.acknowledge_received_data(flow, event.stream_id)
+    def _on_payload(self, part: Payload) -> None:
+        stream = self._streams.get(part.stream_id)
+        self._window -= part.flow
+        if self._window < 0:
+            raise Breach(FLOW_CONTROL_ERROR, "flow_control")
+        if stream is None or stream.lost:  # It ended within this frame.
+            self._credit(part.flow)
+            return
+        body = stream.body
+        stream.window -= part.flow
+        if stream.window < 0:
+            raise Breach(FLOW_CONTROL_ERROR, "flow_control")
+        body.arrived(part.data, part.flow)
+        if part.ends:
+            self.guard.streams.discard(stream.id)
+            if inner := self.h2.streams.get(stream.id):
+                inner.state_machine.process_input(StreamInputs.RECV_END_STREAM)
+            body.finish()
+        if body.length is not None and (body.received > body.length or (part.ends and body.received < body.length)):
+            self.reset(stream.id, PROTOCOL_ERROR)
+            self._lose(stream)
+
+    def _lose(self, stream: Stream) -> None:
+        self.guard.streams.discard(stream.id)
+        stream.lose()
 
     def _wake(self, stream_id: int) -> None:
         """Let those look again who wait for a window: one stream, or all where it is that of the connection."""
@@ -202,6 +240,7 @@ class Http2Connection:
             self._header_memory += memory
             stream = Stream(self, event.stream_id, headers, memory)
             self._streams[event.stream_id] = stream
+            self.guard.streams.add(event.stream_id)
             nursery.start_soon(stream.serve)
 
     def _fail(self, code: int, limit: str) -> None:
@@ -231,9 +270,8 @@ class Http2Connection:
         """Forget *stream*: its task has ended."""
         del self._streams[stream.id]
         self._header_memory -= stream.memory
-        if unread := stream.body.abandon():
-            with suppress(h2.exceptions.ProtocolError):
-                self.h2.acknowledge_received_data(unread, stream.id)
+        self.guard.streams.discard(stream.id)
+        self._credit(stream.body.abandon())
         if not self._streams:
             self._frames.forget()
             if self._draining:
@@ -266,11 +304,27 @@ class Http2Connection:
             raise ClientGone from error
         await self.write()
 
-    async def acknowledge(self, stream_id: int, size: int) -> None:
-        """Let the client send *size* more bytes."""
-        with suppress(h2.exceptions.ProtocolError):
-            self.h2.acknowledge_received_data(size, stream_id)
-        await self.write()
+    async def acknowledge(self, stream: Stream, size: int) -> None:
+        """Let the client send *size* more bytes on *stream*, in steps that are worth a frame."""
+        stream.uncredited += size
+        if stream.uncredited >= self.engine.limits.stream_window // 4 and not stream.body.ended:
+            self._queued += window_update(stream.id, stream.uncredited)
+            stream.window += stream.uncredited
+            stream.uncredited = 0
+        self._credit(size)
+        if self._queued:
+            await self.write()
+
+    def _credit(self, size: int) -> None:
+        self._uncredited += size
+        if self._uncredited >= self.engine.limits.connection_window // 4:
+            self._queued += window_update(0, self._uncredited)
+            self._window += self._uncredited
+            self._uncredited = 0
+
+    def _take_queued(self) -> bytes:
+        queued, self._queued = self._queued, b""
+        return self.h2.data_to_send() + queued
 
     async def write(self, data: bytes = b"") -> None:
         """Send what h2 has queued, then *data*. Does not wait if the socket takes it."""
@@ -279,7 +333,7 @@ class Http2Connection:
         except trio.WouldBlock:
             await self._lock.acquire()
         try:
-            pending = self.h2.data_to_send() + data
+            pending = self._take_queued() + data
             if pending and (sent := self.transport.send_nowait(pending)) < len(pending):
                 await self._send(memoryview(pending)[sent:])
         finally:
@@ -302,7 +356,7 @@ class Http2Connection:
             if count < size:
                 self.h2.outbound_flow_control_window += size - count
                 inner.outbound_flow_control_window += size - count
-            if pending := self.h2.data_to_send():
+            if pending := self._take_queued():
                 await self._send(pending, more=True)
             await self._send(frames)
         self.guard.sent(count)

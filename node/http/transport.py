@@ -28,6 +28,8 @@ from node.http.limits import Limits
 
 TURN = 1024 * 1024  # Bytes moved between two checkpoints: a third of a millisecond.
 
+RECORD = 16 * 1024  # Bytes in the largest record of TLS.
+
 _WANT_READ = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 
 
@@ -116,8 +118,20 @@ class Transport:
             except OSError as error:
                 raise ClientGone from error
             else:
+                if len(data) >= RECORD:
+                    data = self._more_records(data, size)
                 await self._moved(len(data), pace)
                 return data
+
+    def _more_records(self, data: bytes, size: int) -> bytes:
+        """Return *data* with what else is there on a TLS connection, which gives one record at a time."""
+        parts, left = [data], size - len(data)
+        if isinstance(self._sock, ssl.SSLSocket):
+            with suppress(OSError):  # Whatever it is, it comes again with the next call.
+                while left >= RECORD and (data := self._sock.recv(left)):
+                    parts.append(data)
+                    left -= len(data)
+        return b"".join(parts) if len(parts) > 1 else parts[0]
 
     async def receive_into(self, buffer: memoryview, pace: Pace) -> int:
         """Put what is there into *buffer*; return how much, 0 at the end."""

@@ -51,7 +51,7 @@ def test_is_stopped(data: bytes, code: int, why: str, step: int) -> None:
     stream = PREFACE + data
     with pytest.raises(Breach) as caught:  # noqa: PT012 - it is the bytes together that do it.
         for at in range(0, len(stream), step):
-            guard.feed(stream[at : at + step], now=0)
+            list(guard.split(stream[at : at + step], now=0))
     assert caught.value.code == code
 
 
@@ -68,30 +68,30 @@ def test_is_stopped(data: bytes, code: int, why: str, step: int) -> None:
     ],
 )
 def test_goes_through(data: bytes, why: str) -> None:
-    FrameGuard(Limits()).feed(PREFACE + data, now=0)
+    list(FrameGuard(Limits()).split(PREFACE + data, now=0))
 
 
 def test_what_was_sent_explains_window_updates() -> None:
     guard = FrameGuard(Limits())
-    guard.feed(PREFACE, now=0)
+    list(guard.split(PREFACE, now=0))
     for _ in range(100):
         guard.sent(1024 * 1024)
-        guard.feed(frame(WINDOW, b"\0\0\0\1") * 512, now=0)
+        list(guard.split(frame(WINDOW, b"\0\0\0\1") * 512, now=0))
 
 
 def test_the_allowance_comes_back() -> None:
     guard = FrameGuard(Limits())
-    guard.feed(PREFACE + frame(PING, bytes(8)) * 200, now=0)
-    guard.feed(frame(PING, bytes(8)) * 20, now=1)
+    list(guard.split(PREFACE + frame(PING, bytes(8)) * 200, now=0))
+    list(guard.split(frame(PING, bytes(8)) * 20, now=1))
     with pytest.raises(Breach):
-        guard.feed(frame(PING, bytes(8)), now=1)
+        list(guard.split(frame(PING, bytes(8)), now=1))
 
 
 def test_an_open_block_is_known() -> None:
     guard = FrameGuard(Limits())
-    guard.feed(PREFACE + frame(HEADERS, b"\x82"), now=0)
+    list(guard.split(PREFACE + frame(HEADERS, b"\x82"), now=0))
     assert guard.block_open
-    guard.feed(frame(CONTINUATION, b"\x84", END_HEADERS), now=0)
+    list(guard.split(frame(CONTINUATION, b"\x84", END_HEADERS), now=0))
     assert not guard.block_open
 
 
@@ -110,7 +110,7 @@ def test_where_reads_are_cut_changes_nothing(frames: list[bytes], cuts: list[int
         guard, verdict = FrameGuard(Limits()), 0
         try:
             for begin, end in pairwise(edges):
-                guard.feed(stream[begin:end], now=0)
+                list(guard.split(stream[begin:end], now=0))
         except Breach as breach:
             verdict = breach.code
         verdicts.append((verdict, verdict or guard.block_open))
