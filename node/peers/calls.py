@@ -19,7 +19,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 import trio
 
-from node.http.message import Extent, Pieces
+from node.http.message import Pieces
 from protocol.auth.names import NodeName, RegistryName
 from protocol.errors import PeerFault, Refusal
 
@@ -104,33 +104,37 @@ async def reply_to(answer: Answer, peer: Peer, method: str, body: bytes) -> Repl
         return Reply(refusal.status, str(refusal).encode())
 
 
-async def pieces_of(body: bytes | Pieces) -> AsyncGenerator[bytes, None]:
-    """Yield *body* in pieces, extents read from their file. Releases it at the end, whatever happens."""
+async def pieces_of(body: bytes | Pieces) -> AsyncGenerator[bytes | memoryview, None]:
+    """Yield *body* in pieces, extents read from their file; each piece is good until the next one is asked for.
+
+    Releases the body at the end, whatever happens.
+    """
     if isinstance(body, bytes):
         yield body
         return
+    buffer = memoryview(bytearray())
     try:
         async for piece in body.iterator:
             if isinstance(piece, bytes):
                 yield piece
                 continue
+            buffer = buffer or memoryview(bytearray(SLICE))
             for at in range(0, piece.length, SLICE):
-                yield await _read(piece, at, min(SLICE, piece.length - at))
+                part = buffer[: min(SLICE, piece.length - at)]
+                await _read(piece.fd, piece.offset + at, part)
+                yield part
     finally:
         if body.release is not None:
             body.release()
 
 
-async def _read(extent: Extent, at: int, length: int) -> bytes:
-    """Read without a thread what is in the page cache, which says so at once."""
-    buffer = bytearray(length)
+async def _read(fd: int, offset: int, buffer: memoryview) -> None:
+    """Fill *buffer*, without a thread where the page cache has it all, which it says at once."""
     try:
-        count = os.preadv(extent.fd, [buffer], extent.offset + at, os.RWF_NOWAIT)
+        count = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
     except OSError:
         count = 0
-    if count < length:
-        view = memoryview(buffer)[count:]
-        more = await trio.to_thread.run_sync(os.preadv, extent.fd, [view], extent.offset + at + count)
-        if count + more < length:
-            raise OSError(f"the file ends {length - count - more} bytes early")
-    return bytes(buffer)
+    if count < len(buffer):
+        rest = buffer[count:]
+        if await trio.to_thread.run_sync(os.preadv, fd, [rest], offset + count) < len(rest):
+            raise OSError("a file is shorter than it should be")
