@@ -5,10 +5,10 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from bench.rounds import Figure
+from tests.e2e.servers import ROOT, entrepot
 
 FILE = Path(__file__).with_name("results.md")
 PROGRAMS = {
@@ -84,12 +84,13 @@ def _machine() -> str:
 
 
 def _versions() -> str:
-    found = [f"entrepot {version('entrepot')}", f"Python {platform.python_version()}"]
+    found = [f"entrepot {_number(entrepot('version'))}", f"Python {platform.python_version()}"]
     for name, command in PROGRAMS.items():
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            continue
-        number = re.search(r"\d+\.\d+[\w.]*", done.stdout + done.stderr)
-        found.append(f"{name} {number[0] if number else '?'}")
+        found.append(f"{name} {_number(command)}")
     return ", ".join(found)
+
+
+def _number(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    found = re.search(r"\d+\.\d+[\w.]*", done.stdout + done.stderr)
+    return found[0] if found else "?"
