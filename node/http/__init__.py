@@ -20,6 +20,7 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``frameguard``    counts frames before h2 sees them, without I/O
 * ``h2stream``      one request of it, and its answer
 * ``h2body``        a request's body, from the reader of the connection to the handler
+* ``h2flow``        the windows of a connection and its streams
 * ``h2data``        DATA frames laid out so that files are read into them
 * ``responsehead``  what the head of a response says of its body, and its bytes in HTTP/1.1
 * ``outgoing``      bodies in pieces, without copying where that is possible

@@ -13,13 +13,13 @@ from node.http.failures import OUR_FAULT, ClientGone, Rejected, error_body, erro
 from node.http.frameguard import CANCEL, INTERNAL_ERROR, NO_ERROR
 from node.http.h1guard import METHODS, SINGLE
 from node.http.h2body import Http2Body
+from node.http.h2flow import Window
 from node.http.message import Answered, Extent, Piece, Pieces, Request, Response
 from node.http.outgoing import BodyBroken, close_iterator, next_piece
 from node.http.responsehead import http_date, is_bodiless, stated
 from node.http.target import parse_host, parse_target
 from node.http.transport import Pace, Transport
 
-LEAST = 1024  # Bytes in a DATA frame that is not the last: a window of one byte at a time is an attack.
 SMALL = 16 * 1024  # A body up to this size goes out with its head, if the window takes it.
 
 _VARYING = frozenset({"docker-content-digest", "etag", "location", "content-range", "link"})
@@ -47,8 +47,8 @@ class Connection(Protocol):
     def ended(self, stream: "Stream") -> None:
         """Forget *stream*: its task has ended."""
 
-    def window(self, stream_id: int) -> int:
-        """Return how many bytes of body the client takes now; ``ClientGone`` where the stream is closed."""
+    def window(self, stream_id: int, left: int) -> int:
+        """Return how many bytes the client takes now of a body with *left* to go; ``ClientGone`` if it is closed."""
 
     async def send_head(self, stream_id: int, headers: Headers, body: bytes = b"", *, ends: bool) -> None:
         """Send a head and, if the window takes it, a small *body*; *ends*: nothing follows."""
@@ -78,8 +78,7 @@ class Stream:
         self.memory = memory
         self.lost = False  # The client went away; nothing can be sent.
         self.window_opened = trio.Event()
-        self.window = engine.limits.stream_window  # What the client may send before it is given more.
-        self.uncredited = 0  # Bytes that the handler took, and the client does not know of yet.
+        self.window = Window(engine.limits.stream_window)  # What the client may send.
         self._connection = connection
         self._engine = engine
         self._scope = trio.CancelScope()
@@ -152,7 +151,7 @@ class Stream:
         headers = self._headers(response)
         if not body or is_bodiless(self._request.method, response.status):
             await self._connection.send_head(self.id, headers, ends=True)
-        elif len(body) <= min(SMALL, self._connection.window(self.id)):
+        elif len(body) <= min(SMALL, self._connection.window(self.id, len(body))):
             await self._connection.send_head(self.id, headers, body, ends=True)
             self._sent = len(body)
         else:
@@ -198,14 +197,14 @@ class Stream:
             raise BodyBroken(f"a body of {limit} bytes goes on after them")
         at = 0
         while at < length:
-            await self._wait_for_window(min(length - at, LEAST))
+            await self._wait_for_window(length - at)
             count = await self._connection.send_body(self.id, piece, at)
             self._pace.moved(count)
             at += count
             self._sent += count
 
-    async def _wait_for_window(self, least: int) -> None:
-        while self._connection.window(self.id) < least:
+    async def _wait_for_window(self, left: int) -> None:
+        while not self._connection.window(self.id, left):
             self.window_opened = trio.Event()
             await self._pace.wait(self._window_opened)
 

@@ -26,18 +26,18 @@ from node.http.engine import Engine
 from node.http.failures import ClientGone
 from node.http.frameguard import (
     ENHANCE_YOUR_CALM,
-    FLOW_CONTROL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     Breach,
     FrameGuard,
+    Opened,
     Payload,
     goaway,
-    window_update,
 )
 from node.http.h2data import BUFFER, DataFrames
-from node.http.h2stream import LEAST, Headers, Stream
+from node.http.h2flow import FlowControl
+from node.http.h2stream import Headers, Stream
 from node.http.limits import Allowance
 from node.http.message import Extent
 from node.http.transport import Pace, Transport
@@ -91,9 +91,7 @@ class Http2Connection:
         self._frames = DataFrames()
         self._streams: dict[int, Stream] = {}
         self._last_stream = 0
-        self._queued = b""  # Frames of ours that go behind those of h2.
-        self._window = limits.connection_window  # What the client may send before we give it more.
-        self._uncredited = 0
+        self._flow = FlowControl(self.h2, limits)
         self._resets = Allowance(limits.resets, limits.resets_per_second)
         self._stalled = 0
         self._header_memory = 0
@@ -146,8 +144,10 @@ class Http2Connection:
             for part in self.guard.split(data, now=trio.current_time()):
                 if isinstance(part, Payload):
                     self._on_payload(part)
+                elif isinstance(part, Opened) and self._flow.opened(part.stream_id, part.size):
+                    self._wake(part.stream_id)
                 else:
-                    for event in self.h2.receive_data(part):
+                    for event in self.h2.receive_data(part.frame if isinstance(part, Opened) else part):
                         self._on_event(event, nursery)
         except Breach as breach:
             self._fail(breach.code, breach.limit)
@@ -192,16 +192,11 @@ class Http2Connection:
 
     def _on_payload(self, part: Payload) -> None:
         stream = self._streams.get(part.stream_id)
-        self._window -= part.flow
-        if self._window < 0:
-            raise Breach(FLOW_CONTROL_ERROR, "flow_control")
+        self._flow.received(part.flow, None if stream is None else stream.window)
         if stream is None or stream.lost:  # It ended within this frame.
-            self._credit(part.flow)
+            self._flow.credit(part.flow)
             return
         body = stream.body
-        stream.window -= part.flow
-        if stream.window < 0:
-            raise Breach(FLOW_CONTROL_ERROR, "flow_control")
         body.arrived(part.data, part.flow)
         if part.ends:
             self.guard.streams.discard(stream.id)
@@ -271,7 +266,7 @@ class Http2Connection:
         del self._streams[stream.id]
         self._header_memory -= stream.memory
         self.guard.streams.discard(stream.id)
-        self._credit(stream.body.abandon())
+        self._flow.credit(stream.body.abandon())
         if not self._streams:
             self._frames.forget()
             if self._draining:
@@ -279,12 +274,9 @@ class Http2Connection:
             else:
                 self._rearm()
 
-    def window(self, stream_id: int) -> int:
-        """Return how many bytes of body the client takes now; ``ClientGone`` where the stream is closed."""
-        inner = self.h2.streams.get(stream_id)
-        if inner is None or inner.closed:
-            raise ClientGone
-        return min(self.h2.outbound_flow_control_window, inner.outbound_flow_control_window)
+    def window(self, stream_id: int, left: int) -> int:
+        """See ``FlowControl.usable``."""
+        return self._flow.usable(stream_id, left)
 
     async def send_head(self, stream_id: int, headers: Headers, body: bytes = b"", *, ends: bool) -> None:
         """Send a head and, if the window takes it, a small *body*; *ends*: nothing follows."""
@@ -306,25 +298,15 @@ class Http2Connection:
 
     async def acknowledge(self, stream: Stream, size: int) -> None:
         """Let the client send *size* more bytes on *stream*, in steps that are worth a frame."""
-        stream.uncredited += size
-        if stream.uncredited >= self.engine.limits.stream_window // 4 and not stream.body.ended:
-            self._queued += window_update(stream.id, stream.uncredited)
-            stream.window += stream.uncredited
-            stream.uncredited = 0
-        self._credit(size)
-        if self._queued:
+        self._flow.credit(size)
+        if not stream.body.ended:
+            self._flow.credit_stream(stream.id, stream.window, size)
+        if self._flow.updates:
             await self.write()
 
-    def _credit(self, size: int) -> None:
-        self._uncredited += size
-        if self._uncredited >= self.engine.limits.connection_window // 4:
-            self._queued += window_update(0, self._uncredited)
-            self._window += self._uncredited
-            self._uncredited = 0
-
     def _take_queued(self) -> bytes:
-        queued, self._queued = self._queued, b""
-        return self.h2.data_to_send() + queued
+        updates, self._flow.updates = self._flow.updates, b""
+        return self.h2.data_to_send() + updates
 
     async def write(self, data: bytes = b"") -> None:
         """Send what h2 has queued, then *data*. Does not wait if the socket takes it."""
@@ -346,16 +328,13 @@ class Http2Connection:
         """
         async with self._lock:
             left = (piece.length if isinstance(piece, Extent) else len(piece)) - at
-            size = min(left, self.window(stream_id), BUFFER)
-            if size < min(left, LEAST):
+            size = min(left, self.window(stream_id, left), BUFFER)
+            if not size:
                 return 0  # Another stream took the connection's window meanwhile.
-            inner = self.h2.streams[stream_id]
-            self.h2.outbound_flow_control_window -= size
-            inner.outbound_flow_control_window -= size
+            # Reserved before the file is read, for another stream may send meanwhile.
+            self._flow.spend(stream_id, size)
             frames, count = await self._frames.fill(stream_id, piece, at, size, self.h2.max_outbound_frame_size)
-            if count < size:
-                self.h2.outbound_flow_control_window += size - count
-                inner.outbound_flow_control_window += size - count
+            self._flow.spend(stream_id, count - size)
             if pending := self._take_queued():
                 await self._send(pending, more=True)
             await self._send(frames)

@@ -16,7 +16,7 @@ from node.http.message import Extent, Piece, Pieces
 from node.http.sendqueue import SendQueues
 from node.http.transport import Pace, Transport
 
-BUFFER = 256 * 1024  # Bytes read at once where a copy is needed.
+BUFFER = 128 * 1024  # Bytes read at once where a copy is needed: held by each slow reader over TLS.
 READAHEAD = 128 * 1024  # What the kernel reads at once by default; one page of each tells about the others.
 CLEANUP = 5.0  # Seconds that an iterator has to close.
 

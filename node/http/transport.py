@@ -118,19 +118,18 @@ class Transport:
             except OSError as error:
                 raise ClientGone from error
             else:
-                if len(data) >= RECORD:
-                    data = self._more_records(data, size)
+                if size > RECORD and data and isinstance(self._sock, ssl.SSLSocket):
+                    data = self._more_records(data, size - len(data))
                 await self._moved(len(data), pace)
                 return data
 
-    def _more_records(self, data: bytes, size: int) -> bytes:
+    def _more_records(self, data: bytes, left: int) -> bytes:
         """Return *data* with what else is there on a TLS connection, which gives one record at a time."""
-        parts, left = [data], size - len(data)
-        if isinstance(self._sock, ssl.SSLSocket):
-            with suppress(OSError):  # Whatever it is, it comes again with the next call.
-                while left >= RECORD and (data := self._sock.recv(left)):
-                    parts.append(data)
-                    left -= len(data)
+        parts = [data]
+        with suppress(OSError):  # Whatever it is, it comes again with the next call.
+            while left >= RECORD and (data := self._sock.recv(left)):
+                parts.append(data)
+                left -= len(data)
         return b"".join(parts) if len(parts) > 1 else parts[0]
 
     async def receive_into(self, buffer: memoryview, pace: Pace) -> int:

@@ -13,6 +13,7 @@ from node.http.frameguard import (
     PREFACE,
     Breach,
     FrameGuard,
+    Payload,
 )
 from node.http.limits import Limits
 
@@ -115,3 +116,42 @@ def test_where_reads_are_cut_changes_nothing(frames: list[bytes], cuts: list[int
             verdict = breach.code
         verdicts.append((verdict, verdict or guard.block_open))
     assert verdicts[0] == verdicts[1]
+
+
+@given(
+    bodies=st.lists(
+        st.tuples(st.sampled_from([1, 3]), st.binary(max_size=60), st.none() | st.integers(0, 30)), max_size=12
+    ),
+    cuts=st.lists(st.integers(0, 900)),
+)
+def test_bodies_are_taken_out_whole(bodies: list[tuple[int, bytes, int | None]], cuts: list[int]) -> None:
+    others = [frame(HEADERS, b"\x82", END_HEADERS, 1), frame(RST, bytes(4), 0, 5), frame(DATA, b"closed", 0, 7)]
+    stream, expected, flow = PREFACE, {1: b"", 3: b""}, 0
+    for number, (stream_id, body, pad) in enumerate(bodies):
+        padded = body if pad is None else bytes([pad]) + body + bytes(pad)
+        stream += others[number % 3]
+        if padded:
+            stream += frame(DATA, padded, 0 if pad is None else PADDED, stream_id)
+        expected[stream_id] += body
+        flow += len(padded)
+    rest, found = b"", {1: b"", 3: b""}
+    guard = FrameGuard(Limits())
+    guard.streams |= {1, 3}
+    for begin, end in pairwise(sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})):
+        for part in guard.split(stream[begin:end], now=0):
+            if isinstance(part, bytes):
+                rest += part
+            else:
+                assert isinstance(part, Payload)
+                found[part.stream_id] += part.data
+                flow -= part.flow
+    assert found == expected
+    assert rest == PREFACE + b"".join(others[number % 3] for number in range(len(bodies)))
+    assert flow == 0
+
+
+def test_padding_longer_than_its_frame() -> None:
+    guard = FrameGuard(Limits())
+    guard.streams.add(1)
+    with pytest.raises(Breach):
+        list(guard.split(PREFACE + frame(DATA, b"\x05abc", PADDED), now=0))

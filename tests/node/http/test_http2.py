@@ -456,3 +456,55 @@ async def test_head_and_reset_in_one_read(start: Start) -> None:
     assert await client.status(await client.request()) == 200
     assert not server.bugs
     await client.stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "code"),
+    [("5", b"abcdef", 1), ("5", b"abc", 1), ("3", b"abc", None)],
+    ids=["longer", "shorter", "as announced"],
+)
+async def test_a_body_has_the_length_it_announced(start: Start, length: str, body: bytes, code: int | None) -> None:
+    server = await start(echo)
+    client = await connect(server)
+    stream = await client.request("PUT", "/", ("content-length", length), ends=False)
+    await client.flush(data_frame(stream, body, ends=True))
+    if code is None:
+        assert await client.status(stream) == 200
+    else:
+        assert (await client.until(h2.events.StreamReset, stream)).error_code == code
+    assert await client.status(await client.request()) == 200
+    assert not server.bugs
+    await client.stream.aclose()
+
+
+def data_frame(stream_id: int, body: bytes, *, ends: bool = False) -> bytes:
+    return len(body).to_bytes(3, "big") + bytes([0, ends]) + stream_id.to_bytes(4, "big") + body
+
+
+async def test_more_than_the_window_ends_the_connection(start: Start) -> None:
+    client = await connect(await start(wait))
+    stream = await client.request("PUT", "/", ends=False)
+    await client.flush(data_frame(stream, bytes(16_384)) * 65)
+    assert await client.farewell() == 3
+    await client.stream.aclose()
+
+
+async def test_data_behind_the_end_of_a_body(start: Start) -> None:
+    client = await connect(await start(wait))
+    stream = await client.request("PUT", "/", ends=False)
+    await client.flush(data_frame(stream, b"a", ends=True) + data_frame(stream, b"b"))
+    assert (await client.until(h2.events.StreamReset, stream)).error_code == 5
+    await client.stream.aclose()
+
+
+async def test_a_body_that_is_not_wanted_ends_in_a_reset_without_error(start: Start) -> None:
+    async def refuse(request: Request) -> Response:
+        return Response(401, (), b"no")
+
+    client = await connect(await start(refuse))
+    stream = await client.request("PUT", "/", ends=False)
+    assert await client.status(stream) == 401
+    assert (await client.until(h2.events.StreamReset, stream)).error_code == 0
+    await client.flush(data_frame(stream, b"a"))
+    assert await client.status(await client.request()) == 401
+    await client.stream.aclose()

@@ -26,7 +26,9 @@ async def queues(nursery: trio.Nursery) -> SendQueues:
 @pytest.fixture
 async def pair() -> AsyncIterator[tuple[Transport, socket.socket]]:
     """A transport, and the socket of a client that reads when it is told to."""
-    with listen_tcp("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
+    with listen_tcp("127.0.0.1", 0) as listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # Or it could take the whole file unread.
+        client.connect(listener.getsockname())
         sock, _ = listener.accept()
         tune(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SIZE)
