@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import h2.connection
 
 from node.http.failures import ClientGone
-from node.http.frameguard import FLOW_CONTROL_ERROR, Breach, window_update
+from node.http.frameguard import FLOW_CONTROL_ERROR, MAX_WINDOW, Breach, window_update
 from node.http.limits import Limits
 
 LEAST = 1024  # Bytes in a DATA frame that is not the last: a window of one byte at a time is an attack.
 WORTH = 64 * 1024  # Bytes that are waited for if the stream's window is large.
 SHARED_WORTH = 16 * 1024  # The same of the connection's window: a quarter of the smallest that a client can have.
-MAX_WINDOW = 2**31 - 1
 
 
 @dataclass(slots=True)

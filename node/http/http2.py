@@ -34,6 +34,7 @@ from node.http.frameguard import (
     Opened,
     Payload,
     goaway,
+    window_update,
 )
 from node.http.h2data import BUFFER, DataFrames
 from node.http.h2flow import FlowControl
@@ -147,7 +148,7 @@ class Http2Connection:
                 elif isinstance(part, Opened) and self._flow.opened(part.stream_id, part.size):
                     self._wake(part.stream_id)
                 else:
-                    for event in self.h2.receive_data(part.frame if isinstance(part, Opened) else part):
+                    for event in self.h2.receive_data(window_update(*part) if isinstance(part, Opened) else part):
                         self._on_event(event, nursery)
         except Breach as breach:
             self._fail(breach.code, breach.limit)

@@ -13,6 +13,7 @@ from node.http.frameguard import (
     PREFACE,
     Breach,
     FrameGuard,
+    Opened,
     Payload,
 )
 from node.http.limits import Limits
@@ -155,3 +156,13 @@ def test_padding_longer_than_its_frame() -> None:
     guard.streams.add(1)
     with pytest.raises(Breach):
         list(guard.split(PREFACE + frame(DATA, b"\x05abc", PADDED), now=0))
+
+
+def test_window_updates_are_added_up_unless_h2_has_to_judge() -> None:
+    def update(stream: int, size: int) -> bytes:
+        return frame(WINDOW, size.to_bytes(4, "big"), 0, stream)
+
+    ping, zero, huge = frame(PING, bytes(8), 0, 0), update(1, 0), update(1, 2**31 - 1)
+    data = ping + update(0, 5) + update(1, 6) + update(0, 7) + zero + ping + update(1, 1) + huge
+    parts = list(FrameGuard(Limits()).split(PREFACE + data, now=0))
+    assert parts == [PREFACE + ping, Opened(0, 12), Opened(1, 6), zero + ping, Opened(1, 1), Opened(1, 2**31 - 1)]

@@ -234,3 +234,13 @@ async def test_the_server_outlives_running_out_of_descriptors(start: Start) -> N
         await late.send_all(GET + b"\r\n")
         assert b" 200 " in await late.receive_some()
         await late.aclose()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+async def test_an_address_can_be_connected_to(start: Start, host: str) -> None:
+    listener = Listener(listen_tcp(host, 0))
+    await start(hello, listener=listener)
+    name, _, port = listener.address.rpartition(":")
+    async with await trio.open_tcp_stream(name.strip("[]"), int(port)) as stream:
+        await stream.send_all(GET + b"\r\n")
+        assert b" 200 " in await stream.receive_some()
