@@ -52,7 +52,7 @@ class Http1Connection:
             while await self._serve_one():
                 pass
         finally:
-            if self._scope.cancelled_caught or self._scope.cancel_called:
+            if self._scope.cancel_called:
                 self._say_why_ended()
 
     @property
@@ -65,8 +65,10 @@ class Http1Connection:
             self._scope.cancel()
 
     def _say_why_ended(self) -> None:
-        """Tell a client whose head never ended that it was too slow, if that needs no waiting."""
-        if self._buffer and not self._answering:
+        """Count a client that was too slow; tell it so if its head never ended and that needs no waiting."""
+        if self._answering:
+            self._engine.hit("patience")
+        elif self._buffer:
             self._engine.hit("receiving_head")
             self._transport.send_nowait(self._refusal(Rejected(408, "the request head did not come in time")))
 

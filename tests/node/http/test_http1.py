@@ -313,4 +313,5 @@ async def test_a_client_that_stops_is_let_go(
             pass
         assert trio.current_time() - begun == pytest.approx(seconds, abs=1.5)
     assert received.startswith(answer)
+    assert set(server.hits) == {"half a head": {"receiving_head"}, "half a body": {"patience"}}.get(why, set())
     assert not server.bugs
