@@ -25,6 +25,7 @@ from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.supervise import Job, supervise
 from node.http.listen import Listener
 from node.http.message import Request
+from node.jobs.collection import collect_forever
 from node.jobs.expiry import expire_forever
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS
@@ -120,6 +121,7 @@ async def _serve(
 def _jobs(config: Config, registry: Registry, peering: Peering) -> dict[str, Job]:
     return {
         "expiry": partial(expire_forever, registry, after=config.limits.upload_expiry_hours * 3600.0),
+        "collection": partial(collect_forever, registry),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),
     }

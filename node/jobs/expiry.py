@@ -1,4 +1,4 @@
-"""Drops uploads that nobody feeds any more, and what is left of transfers that came to nothing."""
+"""Drops uploads that nobody feeds any more."""
 
 import trio
 
@@ -14,4 +14,3 @@ async def expire_forever(registry: Registry, *, after: float) -> None:
     while True:
         await trio.sleep(INTERVAL)
         await expire_uploads(registry, after=after, idle=IDLE)
-        await registry.transits.delete_leftovers()

@@ -6,6 +6,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 
 * ``registry``      what every use case is given
 * ``state``         how an entry of a record changes the tables: the only way that they change
+* ``draft``         entries of a record to be
 * ``commit``        one record of what this node changes, appended and applied in one transaction
 * ``repositories``  finding a repository, or creating it at its first push
 * ``images``        putting, opening, deleting a manifest
@@ -16,5 +17,12 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``referrers``     what refers to a manifest
 * ``catalog``       listing repositories, and how much is stored
 * ``replication``   the rules, the wanted state of each destination, and how far it has come
+* ``announcing``    what a destination is told, and what its answer means
+* ``receiving``     an image of another registry becomes one of this
+* ``transit``       a blob on its way from another node, readable as it arrives
+* ``serving``       what this node gives to other nodes
+* ``elsewhere``     the seam through which a missing image is asked of another registry
+* ``collection``    what is due to go, goes
+* ``orphans``       chunks that a killed node left over
 * ``pullthrough``   which registry a repository is pulled through from
 """

@@ -183,7 +183,11 @@ class Transits:
         """Take note that a transit has ended, and that the chunks of *leftover* serve nobody, if it is not 0."""
         self._under_way.pop(digest, None)
         if leftover:
-            self._leftovers.append(leftover)
+            self.free_when_unread(leftover)
+
+    def free_when_unread(self, number: int) -> None:
+        """Have the chunks of a number that no row names deleted as soon as nobody reads them."""
+        self._leftovers.append(number)
 
     async def delete_leftovers(self) -> None:
         """Free the chunks of transits that came to nothing and that nobody reads any more."""

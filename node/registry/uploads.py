@@ -21,7 +21,7 @@ from node.store.table import WriteTxn
 from node.store.uploads import UploadRow
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import ChunkMap
-from protocol.errors import Busy, DigestInvalid, Refusal, SizeInvalid, UploadLocked, UploadRange, UploadUnknown
+from protocol.errors import Busy, DigestInvalid, SizeInvalid, UploadLocked, UploadRange, UploadUnknown
 from protocol.oci.digest import Algorithm, Digest, algorithm
 from protocol.oci.names import RepositoryName
 
@@ -145,18 +145,20 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
         await session.lock.acquire()
     if waiting.cancelled_caught:
         raise UploadLocked("another request is writing to this upload")
+    is_whole = False
     try:
         if registry.sessions.get(key) is not session:
             raise UploadUnknown("no such upload; begin a new one")
         yield session
-        session.touched = registry.now()
-    except (SizeInvalid, UploadRange):
-        raise
-    except Refusal:
-        _forget(registry, upload)  # What had settled is taken up from the store.
+        is_whole = True
+    except (SizeInvalid, UploadRange, trio.BrokenResourceError):
+        is_whole = True  # What came was saved before this was raised.
         raise
     finally:
+        session.touched = registry.now()
         session.lock.release()
+        if not is_whole and registry.sessions.get(key) is session:
+            _forget(registry, upload)  # Cancelled or refused in the middle: the store knows how far it had settled.
 
 
 async def _resumed(registry: Registry, key: bytes) -> Session | None:
@@ -170,7 +172,13 @@ async def _resumed(registry: Registry, key: bytes) -> Session | None:
         if key in registry.sessions:  # Another request was quicker.
             return registry.sessions[key]
         registry.sessions[key] = session
-        await ingest.resume(row.number, row.size, row.inline)
+        is_resumed = False
+        try:
+            await ingest.resume(row.number, row.size, row.inline)
+            is_resumed = True
+        finally:
+            if not is_resumed:
+                del registry.sessions[key]
     return session
 
 

@@ -87,6 +87,10 @@ class Blobs:
         prefix = row.number.to_bytes(8, "big")
         return b"".join(body for _, body in self.maps.items(txn, prefix, limit=2**31))
 
+    def is_numbered(self, txn: ReadTxn, number: int) -> bool:
+        """Whether a blob has its chunks under this number."""
+        return self.numbers.has(txn, number.to_bytes(8, "big"))
+
     def link(self, txn: ReadTxn, repository: int, digest: Digest) -> LinkRow | None:
         """Return the repository's link to the blob."""
         return self.links.get(txn, _link_key(repository, packed(digest)))
@@ -218,14 +222,17 @@ class Blobs:
             self.maps.delete(txn, part)
         return row.number
 
-    def due_before(self, txn: ReadTxn, now: float, *, limit: int) -> list[tuple[int, Digest]]:
-        """Return (repository, digest) of links whose due time has come, the oldest first."""
-        keys = self.due.keys(txn, b"", limit=limit)
-        return [
-            (int.from_bytes(key[8:16], "big"), unpacked(key[16:]))
-            for key in keys
-            if int.from_bytes(key[:8], "big") <= now
+    def due_before(self, txn: ReadTxn, now: float, *, limit: int) -> list[tuple[int, int, Digest]]:
+        """Return (due time, repository or 0, digest) of what is due, the oldest first."""
+        rows = [
+            (int.from_bytes(key[:8], "big"), int.from_bytes(key[8:16], "big"), unpacked(key[16:]))
+            for key in self.due.keys(txn, b"", limit=limit)
         ]
+        return [row for row in rows if row[0] <= now]
+
+    def undue(self, txn: WriteTxn, when: int, repository: int, digest: Digest) -> None:
+        """Delete a due row that is being dealt with."""
+        self.due.delete(txn, when.to_bytes(8, "big") + _link_key(repository, packed(digest)))
 
     def keep_for_a_day(self, txn: WriteTxn, digest: Digest, *, now: float) -> None:
         """Have a blob that nothing holds yet looked at when what it came for has long happened."""
