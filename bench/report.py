@@ -37,7 +37,7 @@ def render(figures: Sequence[Figure], parts: Sequence[str]) -> str:
         "",
         "| figure | entrepot | others | ratio | target | |",
         "|---|---|---|---|---|---|",
-        *(_row(figure) for figure in figures),
+        *(row(figure) for figure in figures),
         "",
         "How each was measured:",
         "",
@@ -47,7 +47,8 @@ def render(figures: Sequence[Figure], parts: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _row(figure: Figure) -> str:
+def row(figure: Figure) -> str:
+    """Return the line of the table."""
     others = ", ".join(f"{name} {_value(figure, name)}" for name in figure.values if name != "entrepot")
     if figure.rival:
         ratio, target = f"{figure.ratio:.2f}x {figure.rival}", f">= {figure.target:g}x"
@@ -68,7 +69,7 @@ def _value(figure: Figure, name: str) -> str:
 def _scaled(value: float, unit: str) -> str:
     if unit == "B/s":
         return f"{value / 1e6:,.0f} MB/s"
-    return f"{value:,.0f} {unit}"
+    return f"{value:,.0f} {unit}" if value >= 20 else f"{value:.2f} {unit}"
 
 
 def _rounds(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import report
 from bench.contestants import make_bench
-from bench.parts import manifests, memory, pulls, pushes, replication, uploads
+from bench.parts import manifests, memory, pulls, pushes, replication, scale, uploads
 from bench.rounds import Figure
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "pushes": pushes.measure,
     "memory": memory.measure,
     "replication": replication.measure,
+    "scale": scale.measure,
 }
 
 
@@ -34,7 +35,9 @@ def main() -> None:
     for part in parts:
         print(f"measuring {part} ...", flush=True)
         with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.folder) as folder:
-            figures += PARTS[part](make_bench(Path(folder)))
+            found = PARTS[part](make_bench(Path(folder)))
+        figures += found
+        print("\n".join(map(report.row, found)), flush=True)
     print(report.render(figures, parts))
     if chosen.write or not chosen.only:
         report.write(figures, parts)

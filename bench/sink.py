@@ -24,8 +24,9 @@ def drain(server: Server, path: str) -> int:
     with socket.create_connection((server.host, server.port), 60) as connection:
         _ask(connection, server, path)
         size, got = _head(connection)
+        untouched = bytearray(PIECE)  # Has to be there, and is not written to.
         while got < size:
-            received = connection.recv_into(bytearray(1), min(PIECE, size - got), socket.MSG_TRUNC)
+            received = connection.recv_into(untouched, min(PIECE, size - got), socket.MSG_TRUNC)
             if not received:
                 raise ShortResponse(f"{got} of {size} bytes")
             got += received

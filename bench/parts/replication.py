@@ -24,14 +24,20 @@ def measure(bench: Bench) -> list[Figure]:
     seeds = count(1)
     try:
         replicate(federation, "bench/")
-        client = Client(federation.a.start())
-        client.put_image("plain/app", "1", _image(0))
+        client, image = Client(federation.a.start()), _image(0)
+        client.put_image("plain/app", "1", image)
         client.close()
-        turns = {"entrepot": lambda: _replicate(federation, next(seeds)), "skopeo": lambda: _pull(bench, federation)}
+        turns = {
+            "entrepot": lambda: _replicate(federation, next(seeds)),
+            "skopeo": lambda: _pull(bench, federation),
+            "curl": lambda: _download(bench, federation, image),
+        }
         values = take_turns(turns, ROUNDS)
     finally:
         federation.stop()
-    method = "until B answers for the tag; skopeo copy docker://A dir:"
+    method = (
+        "until B answers for the tag; skopeo copy docker://A dir:; curl each layer to a file, which verifies nothing"
+    )
     return [Figure("replication of a 1 GB image", "B/s", values, "skopeo", 0.5, method)]
 
 
@@ -74,4 +80,16 @@ def _pull(bench: Bench, federation: Federation) -> float:
     )
     seconds = time.perf_counter() - begun
     shutil.rmtree(into)
+    return SIZE / seconds
+
+
+def _download(bench: Bench, federation: Federation, image: Image) -> float:
+    url, into = f"{federation.a.start().url}/v2/plain/app/blobs", bench.folder / "downloaded"
+    command = ["curl", "-sS", "--fail"]
+    for layer in image.layers:
+        command += ["-o", str(into), f"{url}/{layer.digest}"]
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    seconds = time.perf_counter() - begun
+    into.unlink()
     return SIZE / seconds
