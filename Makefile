@@ -20,7 +20,7 @@ help: ## list the targets
 
 run: .venv/.ready ## set up, and start a node on LISTEN (127.0.0.1:5000) that anyone on this machine can push to
 	@printf '%s\n' \
-	  'entrepot: data in $${ENTREPOT_DATA:-./entrepot-data}, the command is $(BIN)/entrepot. Push and pull, once it is ready:' \
+	  "entrepot: data in $${ENTREPOT_DATA:-./entrepot-data}, the command is $(BIN)/entrepot. Push and pull, once it is ready:" \
 	  '  podman push --tls-verify=false hello:1 $(LISTEN)/hello:1     podman pull --tls-verify=false $(LISTEN)/hello:1' \
 	  '  docker push $(LISTEN)/hello:1                                docker pull $(LISTEN)/hello:1' \
 	  '  skopeo copy --dest-tls-verify=false docker-daemon:hello:1 docker://$(LISTEN)/hello:1'
