@@ -103,14 +103,15 @@ class Ingest:
         """
         into, full = trio.open_memory_channel[bytearray](1)
         failures: list[Exception] = []
+        broken: list[Exception] = []  # Apart from failures: what came before the client went away is still written.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drain, full, nursery, failures)
             async with into:
                 try:
                     await self._receive(receive_into, expected, into)
                 except trio.BrokenResourceError as error:  # From the client, or from here: the drain has ended.
-                    failures.append(error)
-        for failure in failures:  # Raised out here: inside, the nursery would have cancelled what was on its way.
+                    broken.append(error)
+        for failure in failures + broken:  # Raised out here: inside, the nursery would cancel what is on its way.
             raise failure
 
     async def settle(self) -> None:
@@ -192,8 +193,8 @@ class Ingest:
                 index = len(self._hashes) // 32
                 self._number_it()
                 if not await trio.to_thread.run_sync(self._hash, memoryview(buffer)):
-                    failures.insert(0, PeerFault(f"chunk {index} is not what the chunk map says"))
-                if failures:  # Those that come first cause the broken channel that follows.
+                    failures.append(PeerFault(f"chunk {index} is not what the chunk map says"))
+                if failures:  # Ends the channel, and so what is received.
                     return
                 await self._sink.in_flight.acquire()
                 nursery.start_soon(self._write, index, buffer, failures)
@@ -203,7 +204,7 @@ class Ingest:
             self._sink.space.require(CHUNK_SIZE)
             await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, buffer))
         except Refusal as refusal:
-            failures.insert(0, refusal)
+            failures.append(refusal)
             return
         finally:
             self._sink.in_flight.release()

@@ -1,0 +1,165 @@
+"""Bytes that arrive, however they are cut up, have one digest and one chunk map, and are where these say."""
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+from blake3 import blake3
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from node.store.blobs import INLINE_SIZE
+from node.store.ingest import IN_FLIGHT, Ingest
+from node.store.store import Store, open_store
+from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.errors import PeerFault, StoreFull
+from protocol.oci.digest import digest_of
+
+EDGES = [0, 1, INLINE_SIZE, INLINE_SIZE + 1, 65_536, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE]
+ALGORITHMS = ["sha256", "sha512", "blake3"]
+CONTENT = Random(2).randbytes(3 * CHUNK_SIZE)
+
+
+def source(data: bytes, *, gone: bool = False) -> Callable[[memoryview], Awaitable[int]]:
+    """A client that sends *data*, and then says so or is *gone*."""
+    left = memoryview(data)
+
+    async def receive_into(view: memoryview) -> int:
+        nonlocal left
+        await trio.lowlevel.checkpoint()
+        size = min(len(view), len(left))
+        view[:size], left = left[:size], left[size:]
+        if size < len(view) and gone:
+            raise trio.BrokenResourceError
+        return size
+
+    return receive_into
+
+
+def map_of(data: bytes) -> ChunkMap:
+    parts = [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
+    return ChunkMap(len(data), tuple(blake3(part).digest() for part in parts))
+
+
+def stored(store: Store, ingest: Ingest) -> bytes:
+    """What would be read after a crash."""
+    size = ingest.settled
+    if not ingest.number:
+        return ingest.inline
+    sizes = [min(CHUNK_SIZE, size - at) for at in range(0, size, CHUNK_SIZE)]
+    return b"".join(store.chunks.load(ingest.number, index, one) for index, one in enumerate(sizes))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.sampled_from(EDGES) | st.integers(0, len(CONTENT)),
+    cuts=st.lists(st.sampled_from(EDGES) | st.integers(0, len(CONTENT)), max_size=4),
+    algorithms=st.tuples(st.sampled_from(ALGORITHMS), st.sampled_from(ALGORITHMS)),
+    announced=st.booleans(),
+    restarts=st.booleans(),
+)
+@example(size=CHUNK_SIZE, cuts=[], algorithms=("sha256", "sha512"), announced=True, restarts=False)
+@example(size=CHUNK_SIZE + 1, cuts=[INLINE_SIZE, CHUNK_SIZE], algorithms=("sha256",) * 2, announced=True, restarts=True)
+def test_any_parts_make_the_whole(
+    size: int, cuts: list[int], algorithms: tuple[str, str], announced: bool, restarts: bool
+) -> None:
+    data = CONTENT[:size]
+    places = sorted({0, size, *(cut for cut in cuts if cut < size)})
+
+    async def check() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            async with open_store(Path(folder), map_size=2**26, reserve=0) as store:
+                ingest = Ingest(store.sink, algorithms[0])
+                for start, end in pairwise(places):
+                    await ingest.fill(source(data[start:end]), end - start if announced else None)
+                    await ingest.settle()
+                    assert (ingest.size, ingest.settled, stored(store, ingest)) == (end, end, data[:end])
+                    if restarts:
+                        number, inline = ingest.number, ingest.inline
+                        ingest.close()
+                        ingest = Ingest(store.sink, algorithms[0])
+                        await ingest.resume(number, end, inline)
+                assert await ingest.finish(algorithms[1]) == (digest_of(data, algorithms[1]), map_of(data))
+                assert stored(store, ingest) == data
+                assert bool(ingest.number) == (size > INLINE_SIZE)
+
+    trio.run(check)
+
+
+async def test_a_client_that_goes_away_leaves_its_whole_chunks(store: Store) -> None:
+    ingest = Ingest(store.sink, "sha256")
+    with pytest.raises(trio.BrokenResourceError):
+        await ingest.fill(source(CONTENT[: 2 * CHUNK_SIZE + 5], gone=True), len(CONTENT))
+    await ingest.settle()
+    assert (ingest.size, stored(store, ingest)) == (2 * CHUNK_SIZE, CONTENT[: 2 * CHUNK_SIZE])
+    await ingest.fill(source(CONTENT[2 * CHUNK_SIZE :]), None)
+    assert await ingest.finish("sha256") == (digest_of(CONTENT), map_of(CONTENT))
+
+
+async def test_durable_counts_chunks_from_the_start_as_they_are_written(store: Store) -> None:
+    ingest, seen = Ingest(store.sink, "sha256"), []
+    ingest.on_durable = lambda: seen.append((ingest.durable, stored_count(store)))
+    await ingest.fill(source(CONTENT), None)
+    assert ingest.durable == 3
+    assert all(durable <= count for durable, count in seen)
+    assert [durable for durable, _ in seen] == sorted(durable for durable, _ in seen)
+
+
+def stored_count(store: Store) -> int:
+    with store.chunks.read() as txn:
+        return store.chunks.count(txn)
+
+
+async def test_a_store_that_fills_up_in_the_middle_refuses_and_frees_what_others_wait_for(tmp_path: Path) -> None:
+    async with open_store(tmp_path, map_size=2**21, reserve=0) as store:
+        ingest = Ingest(store.sink, "sha256")
+        with pytest.raises(StoreFull):
+            await ingest.fill(source(CONTENT), len(CONTENT))
+        assert store.sink.in_flight.value == IN_FLIGHT
+        await store.delete_chunks(ingest.number)
+        again = Ingest(store.sink, "sha256")
+        await again.fill(source(CONTENT[:100_000]), None)
+        assert (await again.finish("sha256"))[0] == digest_of(CONTENT[:100_000])
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+async def test_a_chunk_that_is_not_the_expected_one_is_not_written(store: Store, bad: int) -> None:
+    wrong = bytearray(CONTENT)
+    wrong[bad * CHUNK_SIZE + 7] ^= 1
+    ingest = Ingest(store.sink, "sha256", expected=b"".join(map_of(CONTENT).hashes))
+    with pytest.raises(PeerFault, match=f"chunk {bad} "):
+        await ingest.fill(source(bytes(wrong)), len(wrong))
+    assert ingest.durable <= bad
+    with store.chunks.read() as txn, pytest.raises(LookupError):
+        store.chunks.offsets(txn, ingest.number, bad, 1)
+
+
+async def test_a_tail_that_is_not_the_expected_one_ends_in_a_fault(store: Store) -> None:
+    data = CONTENT[: CHUNK_SIZE + 100]
+    ingest = Ingest(store.sink, "sha256", expected=b"".join(map_of(data).hashes))
+    await ingest.fill(source(data[:-1] + b"!"), len(data))
+    with pytest.raises(PeerFault, match="last chunk"):
+        await ingest.finish("sha256")
+
+
+async def test_a_rewound_chunk_comes_again_from_its_start(store: Store) -> None:
+    data = CONTENT[: CHUNK_SIZE + 100]
+    ingest = Ingest(store.sink, "sha256", expected=b"".join(map_of(data).hashes))
+    with pytest.raises(trio.BrokenResourceError):
+        await ingest.fill(source(data[: CHUNK_SIZE + 50], gone=True), len(data))
+    ingest.rewind()
+    await ingest.fill(source(data[CHUNK_SIZE:]), 100)
+    assert await ingest.finish("sha256") == (digest_of(data), map_of(data))
+
+
+async def test_buffers_go_back_to_those_who_wait(store: Store) -> None:
+    for _ in range(3):
+        ingest = Ingest(store.sink, "sha256")
+        await ingest.fill(source(CONTENT), len(CONTENT))
+        await ingest.finish("sha256")
+        ingest.close()
+    assert 0 < len(store.sink.spare) <= 4

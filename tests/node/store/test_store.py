@@ -1,0 +1,61 @@
+"""A store is opened once, in its own format, and never gives a number of before the start again."""
+
+from pathlib import Path
+
+import pytest
+
+from node.store.blobs import BlobRow
+from node.store.store import FORMAT, Store, open_store
+from protocol.errors import NotReady, StoreFull
+from protocol.oci.digest import digest_of
+
+
+async def test_a_second_node_on_the_directory_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="another node"):
+        async with open_store(tmp_path, map_size=2**26):
+            pass
+
+
+async def test_the_lock_goes_with_the_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with open_store(tmp_path, map_size=2**26):
+            pass
+
+
+async def test_another_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "FORMAT").write_text("entrepot 2\n")
+    with pytest.raises(NotReady, match="entrepot 2"):
+        async with open_store(tmp_path, map_size=2**26):
+            pass
+
+
+async def test_a_store_without_its_format_is_refused(tmp_path: Path) -> None:
+    async with open_store(tmp_path, map_size=2**26):
+        assert (tmp_path / "FORMAT").read_text() == FORMAT
+    (tmp_path / "FORMAT").unlink()
+    with pytest.raises(NotReady, match="FORMAT"):
+        async with open_store(tmp_path, map_size=2**26):
+            pass
+
+
+async def test_numbers_go_on_above_all_that_is_on_disk(tmp_path: Path) -> None:
+    async with open_store(tmp_path, map_size=2**26) as store:
+        assert (store.first_number, store.sink.next_number(), store.sink.next_number()) == (1, 1, 2)
+        await store.chunk_writer.write(lambda txn: store.chunks.put(txn, 5, 0, b"x"))
+    async with open_store(tmp_path, map_size=2**26) as store:
+        assert (store.first_number, store.sink.next_number()) == (6, 6)
+        row = BlobRow(5, 9, bytes(32), 0)
+        await store.writer.write(lambda txn: store.meta.blobs.add(txn, digest_of(b"x"), row, None, bytes(32)))
+    async with open_store(tmp_path, map_size=2**26) as store:
+        assert store.first_number == 10
+
+
+async def test_the_reserve_is_not_written_into(tmp_path: Path) -> None:
+    async with open_store(tmp_path, map_size=2**26, reserve=2**60) as store:
+        assert store.space.free() < 0
+        with pytest.raises(StoreFull):
+            store.space.require(0)
+    async with open_store(tmp_path, map_size=2**26, reserve=1) as store:
+        store.space.require(1)
+        with pytest.raises(StoreFull):
+            store.space.require(2**60)

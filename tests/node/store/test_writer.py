@@ -1,0 +1,158 @@
+"""Writes that share a commit: each is durable when it returns, and one that fails undoes only itself."""
+
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from threading import Event, get_ident
+
+import pytest
+import trio
+import trio.testing
+
+from node.store.meta import Meta
+from node.store.table import BytesTable, WriteTxn
+from node.store.writer import Writer, open_writer
+from protocol.errors import StoreFull, StoreReadOnly
+
+NESTED_OR_FLAT = pytest.mark.parametrize("nested", [True, False])
+
+
+@asynccontextmanager
+async def held(meta: Meta, writer: Writer) -> AsyncIterator[None]:
+    """Hold up the writer while the block queues what is to share one commit."""
+    go, began = Event(), trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def wait(_txn: WriteTxn) -> None:
+        token.run_sync_soon(began.set)
+        go.wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.write, wait)
+        await began.wait()
+        yield
+        await trio.testing.wait_all_tasks_blocked()
+        go.set()
+
+
+@pytest.fixture
+def table(meta: Meta) -> BytesTable:
+    return BytesTable(meta.env, "test")
+
+
+def put(table: BytesTable, key: bytes, size: int = 1) -> Callable[[WriteTxn], bytes]:
+    def run(txn: WriteTxn) -> bytes:
+        table.put(txn, key, bytes(size))
+        return key
+
+    return run
+
+
+def keys(meta: Meta, table: BytesTable) -> list[bytes]:
+    with meta.read() as txn:
+        return table.keys(txn, b"", limit=1000)
+
+
+@NESTED_OR_FLAT
+async def test_a_write_that_raises_undoes_only_itself(meta: Meta, table: BytesTable, nested: bool) -> None:
+    one, other = put(table, b"1"), put(table, b"3")
+
+    def fail(txn: WriteTxn) -> None:
+        table.put(txn, b"2", b"")
+        raise LookupError
+
+    async def failing() -> None:
+        with pytest.raises(LookupError):
+            await writer.write(fail)
+
+    async with open_writer(meta.env, nested=nested) as writer, trio.open_nursery() as nursery, held(meta, writer):
+        for run in (lambda: writer.write(one), failing, lambda: writer.write(other)):
+            nursery.start_soon(run)
+    assert keys(meta, table) == [b"1", b"3"]
+
+
+@NESTED_OR_FLAT
+async def test_what_is_queued_together_shares_a_commit(meta: Meta, table: BytesTable, nested: bool) -> None:
+    async with open_writer(meta.env, nested=nested) as writer, trio.open_nursery() as nursery:
+        before = meta.env.info()["last_txnid"]
+        async with held(meta, writer):
+            for key in (b"1", b"2", b"3"):
+                nursery.start_soon(writer.write, put(table, key))
+    assert keys(meta, table) == [b"1", b"2", b"3"]
+    assert meta.env.info()["last_txnid"] - before <= 2  # That which held the writer up, and one for all.
+
+
+@NESTED_OR_FLAT
+async def test_a_full_store_refuses_and_goes_on(meta: Meta, table: BytesTable, nested: bool) -> None:
+    small, large, last = put(table, b"1"), put(table, b"2", 2**23), put(table, b"3")
+    async with open_writer(meta.env, nested=nested) as writer:
+        await writer.write(small)
+        with pytest.raises(StoreFull):
+            await writer.write(large)
+        assert not writer.broken
+        assert await writer.write(last) == b"3"
+    assert keys(meta, table) == [b"1", b"3"]
+
+
+@NESTED_OR_FLAT
+async def test_one_that_finds_the_store_full_does_not_fail_its_neighbours(
+    meta: Meta, table: BytesTable, nested: bool
+) -> None:
+    small, large = put(table, b"1"), put(table, b"2", 2**23)
+
+    async def refused() -> None:
+        with pytest.raises(StoreFull):
+            await writer.write(large)
+
+    async with open_writer(meta.env, nested=nested) as writer, trio.open_nursery() as nursery, held(meta, writer):
+        nursery.start_soon(writer.write, small)
+        nursery.start_soon(refused)
+    assert keys(meta, table) == [b"1"]
+
+
+@contextmanager
+def no_file_grows() -> Iterator[None]:
+    """Have the kernel refuse every write beyond a few pages, as a disk does that fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@NESTED_OR_FLAT
+async def test_after_a_commit_that_failed_nothing_is_written_and_reads_go_on(
+    meta: Meta, table: BytesTable, nested: bool
+) -> None:
+    async with open_writer(meta.env, nested=nested) as writer:
+        await writer.write(put(table, b"1"))
+        with no_file_grows(), pytest.raises(StoreReadOnly):
+            await writer.write(put(table, b"2", 2**20))
+        assert writer.broken
+        with pytest.raises(StoreReadOnly, match="anew"):
+            await writer.write(put(table, b"3"))
+        assert keys(meta, table) == [b"1"]
+
+
+async def test_a_cancelled_write_leaves_the_writer_to_the_others(meta: Meta, table: BytesTable) -> None:
+    one, other = put(table, b"1"), put(table, b"2")
+    async with open_writer(meta.env, nested=True) as writer:
+        async with held(meta, writer):
+            with trio.move_on_after(0):
+                await writer.write(one)
+        assert await writer.write(other) == b"2"
+    assert b"2" in keys(meta, table)
+
+
+async def test_what_is_queued_when_the_block_ends_is_still_written(meta: Meta, table: BytesTable) -> None:
+    one = put(table, b"1")
+    async with trio.open_nursery() as nursery, open_writer(meta.env, nested=True) as writer:
+        nursery.start_soon(writer.write, one)
+        await trio.testing.wait_all_tasks_blocked()
+    assert keys(meta, table) == [b"1"]
+
+
+async def test_writes_run_on_one_thread_that_is_not_the_loop(meta: Meta) -> None:
+    async with open_writer(meta.env, nested=True) as writer:
+        assert await writer.write(lambda _: get_ident()) != get_ident()
