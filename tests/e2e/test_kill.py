@@ -19,7 +19,7 @@ WORKERS = 4
 
 
 def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
-    survive(tmp_path / "data", rounds=8)
+    survive(tmp_path / "data", rounds=12)
 
 
 @pytest.mark.soak
