@@ -12,5 +12,4 @@ never be the bottleneck: what it costs is said with the figure.
 * ``parts``        the measurements
 * ``report``       bench/results.md
 * ``run``          the command: ``python -m bench.run --only manifests``
-* ``scale``        a command of its own: large stores (``python -m bench.scale``)
 """
