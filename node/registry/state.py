@@ -9,12 +9,14 @@ are derived from the row before and the row after, so a repeated entry, which ch
 The fingerprints move with each row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from node.store.meta import Meta
 from node.store.rows import RepositoryRow, image_key
-from node.store.table import WriteTxn
-from protocol.oci.digest import Digest, packed
+from node.store.table import Table, WriteTxn
+from protocol.oci.digest import Digest, packed, unpacked
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.entries import (
     ImageDelete,
@@ -29,7 +31,9 @@ from protocol.sync.fingerprint import entry_hash
 from protocol.sync.images import ImageState, bury_image, merge_image
 from protocol.sync.repositories import RepositoryState, merge_repository, note_life
 from protocol.sync.tags import HISTORY, TagState, bury_tag, history_excess, merge_tag
-from protocol.sync.vector import Dot
+from protocol.sync.vector import Dot, is_dead
+
+State = TypeVar("State")
 
 _PAGE = 500  # Rows that are looked at together while a repository is buried.
 
@@ -124,6 +128,8 @@ def _put_image(
         _came(change, row.number, digest, after.value)
     elif before is not None and after is None:
         _went(change, row.number, digest, before.value)
+    elif before is not None and after is not None and before.value.blobs != after.value.blobs:
+        _renamed(change, row.number, before.value, after.value)
 
 
 def _put_tag(
@@ -144,8 +150,8 @@ def _put_tag(
 def _came(change: Change, repository: int, digest: Digest, value: ImageValue) -> None:
     meta, txn = change.meta, change.txn
     meta.blobs.hold(txn, digest)
-    for blob in value.blobs:
-        meta.blobs.name(txn, repository, blob.digest)
+    for blob in _named(value):
+        meta.blobs.name(txn, repository, blob)
     for child in value.children:
         meta.images.parents.put(txn, image_key(repository, child) + packed(digest), b"")
     if value.subject is not None:
@@ -155,26 +161,45 @@ def _came(change: Change, repository: int, digest: Digest, value: ImageValue) ->
 def _went(change: Change, repository: int, digest: Digest, value: ImageValue) -> None:
     meta, txn = change.meta, change.txn
     meta.blobs.release(txn, digest, now=change.now)
-    for blob in value.blobs:
-        meta.blobs.unname(txn, repository, blob.digest, now=change.now)
+    for blob in _named(value):
+        meta.blobs.unname(txn, repository, blob, now=change.now)
     for child in value.children:
         meta.images.parents.delete(txn, image_key(repository, child) + packed(digest))
     if value.subject is not None:
         meta.images.referrers.delete(txn, image_key(repository, value.subject) + packed(digest))
 
 
+def _renamed(change: Change, repository: int, before: ImageValue, after: ImageValue) -> None:
+    """The image stays, and names other blobs: a foreign layer counts only where it is in the repository."""
+    old, new = _named(before), _named(after)
+    for blob in new.keys() - old.keys():
+        change.meta.blobs.name(change.txn, repository, blob)
+    for blob in old.keys() - new.keys():
+        change.meta.blobs.unname(change.txn, repository, blob, now=change.now)
+
+
+def _named(value: ImageValue) -> dict[Digest, None]:
+    """Return the digests of its blobs, each once, in order."""
+    return dict.fromkeys(blob.digest for blob in value.blobs)
+
+
 def _bury(change: Change, name: RepositoryName, row: RepositoryRow) -> None:
-    """Apply the deletes of a repository to all that lies in it."""
-    meta, txn = change.meta, change.txn
-    images = b""
-    while page := meta.images.page(txn, row.number, after=images, limit=_PAGE):
-        images = packed(page[-1][0])
-        for digest, image in page:
-            _put_image(change, name, row, digest, image, bury_image(image, row.state.dead))
-    tags = ""
-    while names := meta.tags.names(txn, row.number, after=tags, limit=_PAGE):
-        tags = names[-1]
-        for tag in names:
-            state = meta.tags.get(txn, row.number, tag)
-            assert state is not None  # It was listed in this transaction.
-            _put_tag(change, name, row, tag, state, bury_tag(state, row.state.dead))
+    """Apply the deletes of a repository to all that lies in it, and to what is remembered of it."""
+    meta, txn, dead = change.meta, change.txn, row.state.dead
+    for key, image in _all(change, row, meta.images.alive, meta.images.deleted):
+        _put_image(change, name, row, unpacked(key), image, bury_image(image, dead))
+    for key, tag in _all(change, row, meta.tags.alive, meta.tags.deleted):
+        _put_tag(change, name, row, TagName(key.decode()), tag, bury_tag(tag, dead))
+    for key, lost in _all(change, row, meta.tags.history):
+        if is_dead(lost, dead):
+            meta.tags.forget(txn, row.number, TagName(key.partition(b"\0")[0].decode()), lost)
+
+
+def _all(change: Change, row: RepositoryRow, *tables: Table[State]) -> Iterator[tuple[bytes, State]]:
+    """Yield the rows of a repository with what follows its number in their keys; they may change meanwhile."""
+    prefix = row.number.to_bytes(8, "big")
+    for table in tables:
+        last = b""
+        while page := table.items(change.txn, prefix, after=last, limit=_PAGE):
+            last = page[-1][0][8:]
+            yield from ((key[8:], state) for key, state in page)

@@ -126,7 +126,7 @@ class Transit:
                 return self.blob.size
             ready = min(self._ingest.durable, last) * CHUNK_SIZE
             if ready > start:
-                self._store.verified.note(self._ingest.number, range(self._ingest.durable))
+                self._store.verified.note(self._ingest.number, range(start // CHUNK_SIZE, self._ingest.durable))
                 return ready
             await progress.wait()
 

@@ -26,6 +26,7 @@ from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
 
 _BATCH = 16  # Chunks looked up in one transaction.
+MAX_SEEN = 65_536  # Blobs whose chunks are known to be right; some 150 bytes each. Others are compared again.
 
 
 @dataclass(slots=True)
@@ -68,7 +69,11 @@ class Verified:
 
     def note(self, number: int, indexes: range) -> None:
         """These chunks were hashed while they were written."""
-        seen = self._seen.setdefault(number, bytearray())
+        seen = self._seen.get(number)
+        if seen is None:
+            if len(self._seen) >= MAX_SEEN:
+                del self._seen[next(iter(self._seen))]  # The one that has been here longest.
+            seen = self._seen[number] = bytearray()
         seen.extend(bytes(max(0, indexes.stop - len(seen))))
         for index in indexes:
             seen[index] = 1

@@ -11,7 +11,7 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.store.extents import Leases, Span, Verified
+from node.store.extents import MAX_SEEN, Leases, Span, Verified
 from node.store.store import Store, open_store
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
@@ -110,3 +110,12 @@ def test_a_lease_ends_with_the_last_of_its_readers() -> None:
     leases.release(7)
     assert not leases.held(7)
     assert not leases.counts  # Nothing is kept of those that ended.
+
+
+async def test_what_is_remembered_of_blobs_has_a_bound(store: Store) -> None:
+    verified = Verified(store.chunks)
+    for number in range(MAX_SEEN + 1):
+        verified.note(number, range(1))
+    assert len(verified._seen) == MAX_SEEN
+    assert not verified._was_seen(0, 0)
+    assert verified._was_seen(1, 0)
