@@ -5,20 +5,25 @@ The same functions apply a record of this node and one of a replica, so that a s
 
 from collections.abc import Callable
 
+import msgspec
+
 from node.registry.registry import Registry
 from node.registry.state import Change, apply_entry
 from node.store.journal import Head
 from node.store.table import ReadTxn, WriteTxn
+from protocol.errors import ManifestTooLarge
 from protocol.sync.clock import Clock
 from protocol.sync.entries import Known
-from protocol.sync.record import VERSION, Record, encode, record_hash, seal
+from protocol.sync.record import MAX_RECORD, VERSION, Record, encode, record_hash, seal
 from protocol.sync.vector import Dot
 
 _CEILING = "clock-ceiling"
+_ROOM = MAX_RECORD - 1024  # Bytes for entries: the rest is for who wrote them, and the signature.
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], list[Known]]) -> Dot | None:
-    """Append one record and apply it; on the writer's thread.
+    """Append one record and apply it; on the writer's thread. What does not fit in one goes on in the next.
 
     Args:
         registry: to which this node writes.
@@ -26,25 +31,48 @@ def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], l
         entries_of: given the dot and the clock of the record to be, returns its entries; none, no record.
 
     Returns:
-        The record's dot, or ``None`` where there was nothing to write.
+        The dot of the first record, or ``None`` where there was nothing to write.
+
+    Raises:
+        ManifestTooLarge: one entry alone is larger than any record may be.
     """
     author, meta, now = registry.author, registry.store.meta, registry.now()
     head = meta.journal.head(txn, author.node, author.incarnation)
-    dot = Dot(author.node, author.incarnation, head.seq + 1)
-    ceiling = author.clock.ceiling
+    first = Dot(author.node, author.incarnation, head.seq + 1)
     hlc = author.clock.stamp(now)
-    entries = entries_of(dot, hlc)
-    if not entries:
-        return None
-    record = Record(VERSION, str(registry.name), dot.node, dot.incarnation, dot.seq, head.hash, hlc, tuple(entries))
-    data = seal(encode(record), author.sign)
-    meta.journal.append(txn, dot, data, Head(dot.seq, record_hash(data), hlc))
-    if author.clock.ceiling != ceiling or meta.documents.number(txn, _CEILING) < author.clock.ceiling:
+    entries = entries_of(first, hlc)
+    for part in _cut(entries):
+        if head.hlc >= hlc:
+            hlc = author.clock.stamp(now)
+        dot = Dot(author.node, author.incarnation, head.seq + 1)
+        record = Record(VERSION, str(registry.name), dot.node, dot.incarnation, dot.seq, head.hash, hlc, tuple(part))
+        data = seal(encode(record), author.sign)
+        head = Head(dot.seq, record_hash(data), hlc)
+        meta.journal.append(txn, dot, data, head)
+        change = Change(meta, txn, dot, hlc, now)
+        for entry in part:
+            apply_entry(change, entry)
+    if entries and meta.documents.number(txn, _CEILING) < author.clock.ceiling:
         meta.documents.put_number(txn, _CEILING, author.clock.ceiling)
-    change = Change(meta, txn, dot, hlc, now)
+    return first if entries else None
+
+
+def _cut(entries: list[Known]) -> list[list[Known]]:
+    """Return the entries in order, in parts that fit in a record each."""
+    parts: list[list[Known]] = []
+    room = 0
     for entry in entries:
-        apply_entry(change, entry)
-    return dot
+        size = len(_encode(entry))
+        if size > _ROOM:
+            raise ManifestTooLarge(
+                f"a manifest that names so much that it takes {size} bytes to say; {_ROOM} are taken"
+            )
+        if size > room:
+            parts.append([])
+            room = _ROOM
+        parts[-1].append(entry)
+        room -= size
+    return parts
 
 
 def stored_clock(registry_documents: Callable[[str], int]) -> Clock:
