@@ -58,11 +58,16 @@ class _Fields:
         self.url += part
 
 
+_TLS_HANDSHAKE = b"\x16\x03"  # RFC 8446, 5.1: a record of type handshake; no method begins so.
+
+
 def find_head(buffer: bytearray, limits: Limits) -> int:
     """Return the length of the head at the start of *buffer*, its empty line included; 0 if it is not complete."""
     end = buffer.find(b"\r\n\r\n", 0, limits.head)
     if end >= 0:
         return end + 4
+    if buffer.startswith(_TLS_HANDSHAKE):  # Docker, podman and skopeo try TLS first, and wait for an answer.
+        raise Rejected(400, "TLS was begun at an address of plain HTTP")
     if len(buffer) >= limits.head:
         raise Rejected(431, "the request head is too large", "head")
     return 0

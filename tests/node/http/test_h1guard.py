@@ -189,3 +189,8 @@ def test_any_chunked_body_ends_or_is_refused(data: bytes) -> None:
     with suppress(Rejected, EOFError):
         body, rest = unchunk(data)
         assert len(body) + len(rest) <= len(data)
+
+
+def test_a_client_that_begins_with_tls_is_told_at_once() -> None:
+    with pytest.raises(Rejected, match="TLS"):
+        find_head(bytearray(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), LIMITS)
