@@ -43,6 +43,8 @@ class Writer:
         self._jobs = jobs
         self.broken = False
         """A commit failed: nothing is written until the store is opened anew."""
+        self.commits = 0
+        """Groups that were committed, or may have been, since the start; counted before anyone is told."""
 
     async def write(self, run: Callable[[WriteTxn], Result]) -> Result:
         """Return ``run(txn)`` once its effect is durable.
@@ -93,6 +95,7 @@ async def _write_forever(
                 group.append(jobs.receive_nowait())
             if not await trio.to_thread.run_sync(commit, env, group, limiter=thread):
                 writer.broken = True
+            writer.commits += 1
             for job in group:
                 job.done.set()
 

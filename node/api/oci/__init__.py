@@ -8,6 +8,7 @@
 * ``uploads``    ``/v2/<name>/blobs/uploads/``
 * ``listings``   tags, the catalog and referrers, page by page
 * ``health``     ``/healthz``, ``/readyz``, ``/metrics``
+* ``recent``     manifests that were asked for since the last write
 * ``routes``     the table of all of them
 
 A handler does four things and no more: parse, call one use case, shape the answer, return it.

@@ -10,15 +10,18 @@ from typing import TypeAlias
 from node.api.oci import blobs, health, listings, manifests, uploads
 from node.api.oci.answer import VERSION, answer, refused
 from node.api.oci.door import Handler, Health
+from node.api.oci.recent import RecentManifests
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
-from protocol.errors import Damaged, NameUnknown, Unsupported
+from protocol.errors import Damaged, NameUnknown, Refusal, Unsupported
+from protocol.oci.names import RepositoryName
 
 CallerOf: TypeAlias = Callable[[Request], Caller]
 """Who sends this request; raises a ``Refusal`` where that cannot be told."""
 
+_READS = frozenset({"GET", "HEAD"})
 _MANIFEST = "/v2/{name}/manifests/{reference}"
 _BLOB = "/v2/{name}/blobs/{digest}"
 _UPLOADS = "/v2/{name}/blobs/uploads/"
@@ -58,8 +61,13 @@ def oci_application(
 ) -> Application:
     """Return what the client port serves."""
     router = Router(ROUTES)
+    writer = registry.store.writer
+    recent = RecentManifests(lambda: writer.commits)
 
     async def application(request: Request) -> Response:
+        known = recent.get(request) if request.method in _READS else None
+        if known is not None:
+            return _repeated(registry, caller_of(request), *known)
         match router.match(request.method, request.path):
             case NotFound():
                 return _beside(request, health_of)
@@ -69,9 +77,22 @@ def oci_application(
                 return refused(refusal)
             case found:
                 request.params = found.params
-                return await answer(found.route.handler, registry, caller_of(request), request, damaged=damaged)
+                before = writer.commits
+                response = await answer(found.route.handler, registry, caller_of(request), request, damaged=damaged)
+                if found.route.pattern == _MANIFEST and request.method in _READS:
+                    recent.put(request, before, RepositoryName(found.params["name"]), response)
+                return response
 
     return application
+
+
+def _repeated(registry: Registry, caller: Caller, name: RepositoryName, response: Response) -> Response:
+    """Answer as before, if the caller may have it."""
+    try:
+        registry.authorize(caller, "ecr:BatchGetImage", name)
+    except Refusal as refusal:
+        return refused(refusal)
+    return response
 
 
 def _beside(request: Request, health_of: Health) -> Response:
