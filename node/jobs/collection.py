@@ -3,7 +3,7 @@
 import trio
 
 from node.registry.collection import collect_step
-from node.registry.orphans import delete_orphans
+from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry
 
 INTERVAL = 60  # Seconds between two looks.
@@ -15,5 +15,6 @@ async def collect_forever(registry: Registry) -> None:
     await delete_orphans(registry)
     while True:
         pause = PAUSE if await collect_step(registry) else INTERVAL
+        await delete_abandoned(registry)
         await registry.transits.delete_leftovers()
         await trio.sleep(pause)

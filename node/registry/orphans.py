@@ -1,7 +1,7 @@
-"""Chunks that nothing names: of uploads and transfers that were under way when the node was killed."""
+"""Chunks that nothing names: of uploads and transfers that were under way when the node was killed, or cut short."""
 
 from node.registry.registry import Registry
-from node.store.table import ReadTxn
+from node.store.table import ReadTxn, WriteTxn
 
 _PAGE = 1000  # Numbers that are looked at together.
 
@@ -25,6 +25,27 @@ async def delete_orphans(registry: Registry) -> int:
         for number in orphans:
             await store.delete_chunks(number)
         found += len(orphans)
+
+
+async def delete_abandoned(registry: Registry) -> int:
+    """Free the chunks of requests that were cut short, unless they are named after all; return how many were not.
+
+    A write that was queued when its request was cancelled is done all the same. So they are looked at in a write.
+    """
+    numbers = registry.abandoned - {0}
+    registry.abandoned.clear()
+    if not numbers:
+        return 0
+
+    def run(txn: WriteTxn) -> list[int]:
+        kept = _upload_numbers(registry, txn)
+        return [one for one in numbers if one not in kept and not registry.store.meta.blobs.is_numbered(txn, one)]
+
+    free = await registry.store.writer.write(run)
+    for number in free:
+        registry.transits.free_when_unread(number)
+    await registry.transits.delete_leftovers()
+    return len(free)
 
 
 def _upload_numbers(registry: Registry, txn: ReadTxn) -> set[int]:

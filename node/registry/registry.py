@@ -68,5 +68,6 @@ class Registry:
     transits: Transits
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
+    abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.

@@ -17,4 +17,6 @@ class Session:
     ingest: Ingest
     begun: float  # Seconds since 1970, UTC.
     touched: float
+    is_saved: bool = False
+    """The store has a row of it, which brings its chunks to their end; without one whoever forgets it has to."""
     lock: trio.Lock = field(default_factory=trio.Lock)

@@ -153,7 +153,7 @@ class Transits:
         self.store = store
         self.now = now
         self._under_way: dict[Digest, Transit] = {}
-        self._leftovers: list[int] = []  # Numbers of chunks that came to nothing.
+        self._leftovers: set[int] = set()  # Numbers of chunks that came to nothing.
 
     def get(self, digest: Digest) -> Transit | None:
         """Return the transit of a blob that is on its way."""
@@ -187,14 +187,19 @@ class Transits:
 
     def free_when_unread(self, number: int) -> None:
         """Have the chunks of a number that no row names deleted as soon as nobody reads them."""
-        self._leftovers.append(number)
+        self._leftovers.add(number)
 
     async def delete_leftovers(self) -> None:
         """Free the chunks of transits that came to nothing and that nobody reads any more."""
         for number in list(self._leftovers):
-            if not self.store.leases.held(number):
-                self._leftovers.remove(number)
-                await self.store.delete_chunks(number)
+            await self.free(number)
+
+    async def free(self, number: int) -> None:
+        """Free the chunks of a number that no row names: now, or later where somebody reads them."""
+        self._leftovers.add(number)
+        if not self.store.leases.held(number):
+            await self.store.delete_chunks(number)
+            self._leftovers.discard(number)
 
 
 def _nothing() -> None:

@@ -93,10 +93,10 @@ async def finish_upload(
         if found != digest:
             await _drop(registry, upload, session.ingest.number)
             raise DigestInvalid(f"the content has digest {found}, not {digest}")
-        stored = await _commit(registry, caller, name, upload, digest, ingest=session.ingest, chunk_map=chunk_map)
+        stored = await _commit(registry, caller, session, upload, digest, chunk_map=chunk_map)
         _forget(registry, upload)
         if not stored:  # Someone else's copy was there already.
-            await registry.store.delete_chunks(session.ingest.number)
+            await registry.transits.free(session.ingest.number)
 
 
 async def upload_progress(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> int:
@@ -138,9 +138,9 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
 @asynccontextmanager
 async def _opened(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> AsyncIterator[Session]:
     key = _key(upload)
-    session = registry.sessions.get(key) or await _resumed(registry, key)
+    session = registry.sessions.get(key) or await _resumed(registry, caller, name, key)
     if session is None or session.owner != caller.arn or session.repository != name:
-        raise UploadUnknown("no such upload; begin a new one")
+        raise _unknown()
     with trio.move_on_after(_PATIENCE) as waiting:
         await session.lock.acquire()
     if waiting.cancelled_caught:
@@ -148,7 +148,7 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
     is_whole = False
     try:
         if registry.sessions.get(key) is not session:
-            raise UploadUnknown("no such upload; begin a new one")
+            raise _unknown()
         yield session
         is_whole = True
     except (SizeInvalid, UploadRange, trio.BrokenResourceError):
@@ -159,15 +159,17 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
         session.lock.release()
         if not is_whole and registry.sessions.get(key) is session:
             _forget(registry, upload)  # Cancelled or refused in the middle: the store knows how far it had settled.
+            if not session.is_saved:
+                registry.abandoned.add(session.ingest.number)
 
 
-async def _resumed(registry: Registry, key: bytes) -> Session | None:
+async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key: bytes) -> Session | None:
     with registry.store.meta.read() as txn:
         row = registry.store.meta.uploads.get(txn, key)
-    if row is None:
+    if row is None or row.owner != caller.arn or row.repository != name:
         return None
     ingest = Ingest(registry.store.sink, row.algorithm)
-    session = Session(RepositoryName(row.repository), row.owner, ingest, row.begun, row.touched)
+    session = Session(name, row.owner, ingest, row.begun, row.touched, is_saved=True)
     async with session.lock:
         if key in registry.sessions:  # Another request was quicker.
             return registry.sessions[key]
@@ -188,14 +190,16 @@ async def _receive(registry: Registry, session: Session, upload: str, source: So
         raise UploadRange(f"the upload has {before} bytes, the part begins at {source.start}")
     try:
         await session.ingest.fill(source.receive_into, source.length)
+        # A body without a length of its own may have more than its Content-Range says.
+        beyond = 0 if source.length is None else await source.receive_into(memoryview(bytearray(1)))
     except trio.BrokenResourceError:
         with trio.move_on_after(_GRACE, shield=True):
             await _save(registry, session, upload)
         raise
     came = session.ingest.size - before
-    if source.length is not None and came != source.length:
+    if source.length is not None and came + beyond != source.length:
         await _save(registry, session, upload)
-        raise SizeInvalid(f"{came} bytes came where {source.length} were announced")
+        raise SizeInvalid(f"{'more' if beyond else came} bytes came where {source.length} were announced")
 
 
 async def _save(registry: Registry, session: Session, upload: str) -> None:
@@ -211,22 +215,33 @@ async def _save(registry: Registry, session: Session, upload: str) -> None:
         ingest.size,
         ingest.inline,
     )
-    meta = registry.store.meta
-    await registry.store.writer.write(lambda txn: meta.uploads.put(txn, _key(upload), row))
+    uploads, key = registry.store.meta.uploads, _key(upload)
+
+    def run(txn: WriteTxn) -> None:
+        _require(registry, txn, session, key)
+        uploads.put(txn, key, row)
+
+    await registry.store.writer.write(run)
+    session.is_saved = True
+
+
+def _require(registry: Registry, txn: WriteTxn, session: Session, key: bytes) -> None:
+    """Raise ``UploadUnknown`` where the upload expired after it was taken up: its chunks are going."""
+    if session.is_saved and registry.store.meta.uploads.get(txn, key) is None:
+        raise _unknown()
 
 
 async def _commit(
     registry: Registry,
     caller: Caller,
-    name: RepositoryName,
+    session: Session,
     upload: str,
     digest: Digest,
     *,
-    ingest: Ingest,
     chunk_map: ChunkMap,
 ) -> bool:
     """Make the blob visible; ``False`` where another copy of it was here, so that these chunks serve nobody."""
-    blobs, content, hashes = registry.store.meta.blobs, None, b""
+    blobs, ingest, content, hashes = registry.store.meta.blobs, session.ingest, None, b""
     number = ingest.number
     if chunk_map.size > INLINE_SIZE:
         hashes = b"".join(chunk_map.hashes)
@@ -236,7 +251,8 @@ async def _commit(
     now = registry.now()
 
     def run(txn: WriteTxn) -> bool:
-        repository = repository_for_push(registry, txn, caller, name)
+        _require(registry, txn, session, _key(upload))
+        repository = repository_for_push(registry, txn, caller, session.repository)
         added = blobs.add(txn, digest, row, content, hashes)
         blobs.show(txn, repository.number, digest, now=now)
         registry.store.meta.uploads.delete(txn, _key(upload))
@@ -251,8 +267,10 @@ async def _commit(
 async def _drop(registry: Registry, upload: str, number: int) -> None:
     meta = registry.store.meta
     _forget(registry, upload)
+    registry.abandoned.add(number)  # Until they are gone: this may be cancelled.
     await registry.store.writer.write(lambda txn: meta.uploads.delete(txn, _key(upload)))
-    await registry.store.delete_chunks(number)
+    await registry.transits.free(number)
+    registry.abandoned.discard(number)
 
 
 def _forget(registry: Registry, upload: str) -> None:
@@ -261,11 +279,15 @@ def _forget(registry: Registry, upload: str) -> None:
         session.ingest.close()
 
 
+def _unknown() -> UploadUnknown:
+    return UploadUnknown("no such upload; begin a new one")
+
+
 def _key(upload: str) -> bytes:
     try:
         key = UUID(upload).bytes
     except ValueError:
-        raise UploadUnknown("no such upload; begin a new one") from None
+        raise _unknown() from None
     if str(UUID(bytes=key)) != upload:
-        raise UploadUnknown("no such upload; begin a new one")
+        raise _unknown()
     return key

@@ -43,12 +43,13 @@ class World:
 
     now: float = 1_800_000_000.0
     asked: list[tuple[str, str, RepositoryName | None]] = field(default_factory=list)
+    allowed: set[Caller] = field(default_factory=lambda: {ALICE})
     denied: set[tuple[str, RepositoryName | None]] = field(default_factory=set)
-    """(action, repository) that Alice may not."""
+    """(action, repository) that nobody may."""
 
     def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:
         self.asked.append((caller.arn, action, name))
-        if caller != ALICE or (action, name) in self.denied:
+        if caller not in self.allowed or (action, name) in self.denied:
             raise Denied(f"{action} on {name}")
 
 

@@ -94,6 +94,13 @@ async def test_a_chunk_is_compared_once_and_again_only_when_forgotten(store: Sto
         await read(store, CHUNK_SIZE, 1, hashes=wrong)
 
 
+async def test_a_chunk_that_was_compared_says_nothing_of_those_before_it(store: Store) -> None:
+    await write(store)
+    assert await read(store, CHUNK_SIZE, 5) == PARTS[1][:5]
+    with pytest.raises(Damaged):
+        await read(store, 0, 1, hashes=bytes(len(HASHES)))
+
+
 async def test_a_chunk_that_is_gone_is_damaged(store: Store) -> None:
     await write(store)
     await store.delete_chunks(1)
