@@ -5,7 +5,7 @@ from pathlib import Path
 
 from protocol.errors import StoreFull
 
-RESERVE = 256 * 2**20  # Bytes, or 2 % of the disk if that is more: deletes need room to happen.
+RESERVE = 256 * 2**20  # Bytes, or 2 % of the disk if that is more, at most a quarter: deletes need room to happen.
 
 
 class Space:
@@ -19,7 +19,7 @@ class Space:
         """Return the bytes that may still be written; 0 or less once the reserve is reached."""
         status = os.statvfs(self._path)
         total, free = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
-        return free - max(self._reserve, total // 50) if self._reserve else free
+        return free - max(min(self._reserve, total // 4), total // 50) if self._reserve else free
 
     def require(self, size: int) -> None:
         """Raise ``StoreFull`` where *size* more bytes would use up the reserve."""
