@@ -1,5 +1,6 @@
 """The ports and the control socket, and what is counted and logged of each request."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from node.http.serve import serve
 from node.http.tls import client_context
 from node.telemetry.access import AccessLog
 from node.telemetry.metrics import Metrics
+from protocol.errors import NotReady
 
 SOCKET = "control.sock"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -36,11 +38,10 @@ def listening(config: Config) -> Iterator[Listeners]:
     """Listen wherever *config* says, for as long as the block.
 
     Raises:
-        OSError: an address is in use or not ours, or a certificate cannot be read.
+        OSError: an address is in use or not ours.
+        NotReady: the certificate or its key cannot be read.
     """
-    listen, tls = config.listen, None
-    if listen.tls_certificate is not None and listen.tls_key is not None:
-        tls = client_context(Path(listen.tls_certificate), Path(listen.tls_key))
+    listen, tls = config.listen, _tls(config)
     names = {*_LOOPBACK, *(host_port_name(one) for one in listen.public_hosts)}
     opened: list[Listener] = []
     try:
@@ -61,6 +62,21 @@ def listening(config: Config) -> Iterator[Listeners]:
         for listener in opened:
             listener.sock.close()
         (Path(config.node.data) / SOCKET).unlink(missing_ok=True)
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    certificate, key = config.listen.tls_certificate, config.listen.tls_key
+    if certificate is None or key is None:
+        return None
+    for name in (certificate, key):
+        try:
+            Path(name).read_bytes()
+        except OSError as error:
+            raise NotReady(f"{name}: {error.strerror}; it has to be a PEM file that this user can read") from error
+    try:
+        return client_context(Path(certificate), Path(key))
+    except OSError as error:  # ssl.SSLError is one.
+        raise NotReady(f"{certificate} and {key} are not a certificate and its key in PEM: {error}") from error
 
 
 def host_port_name(public_host: str) -> str:
