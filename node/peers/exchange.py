@@ -68,7 +68,7 @@ class Exchange:
             caller = caller_of(self._registry, peer.name)
             if not is_taken(self._registry, announced):
                 async with self._at_once:
-                    manifests = await fetch_image(self._registry, self._fetcher, peer.registry, announced)
+                    manifests = await fetch_image(self._fetcher, peer.registry, announced)
                     await take_image(self._registry, caller, announced, manifests)
         except Denied as refusal:
             return Acknowledgement("failed", "AccessDenied", str(refusal)[:512])

@@ -6,7 +6,6 @@ import trio
 
 from node.peers.fetch import Fetcher, ask
 from node.registry.images import PreparedManifest, prepare_manifest
-from node.registry.registry import Registry
 from protocol.auth.names import RegistryName
 from protocol.errors import DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
 from protocol.oci.digest import Digest
@@ -36,9 +35,7 @@ async def ask_manifest(
     return decode(await ask(fetcher.session(source), MANIFEST, body, MAX_MANIFEST_SENT), ManifestSent)
 
 
-async def fetch_image(
-    registry: Registry, fetcher: Fetcher, source: RegistryName, announced: Announcement
-) -> list[PreparedManifest]:
+async def fetch_image(fetcher: Fetcher, source: RegistryName, announced: Announcement) -> list[PreparedManifest]:
     """Fetch all that an announced image lacks here, and return its manifests, deepest first.
 
     Raises:
@@ -46,7 +43,7 @@ async def fetch_image(
         PeerFault: it sent what does not fit.
         StoreFull: there is no room.
     """
-    manifests = await _manifests(registry, fetcher, source, announced)
+    manifests = await _manifests(fetcher, source, announced)
     wanted: dict[Digest, Blob] = {}
     for sent, prepared in manifests:
         roots = {one.digest: one for one in sent}
@@ -87,13 +84,13 @@ async def _fetch(
 
 
 async def _manifests(
-    registry: Registry, fetcher: Fetcher, source: RegistryName, announced: Announcement
+    fetcher: Fetcher, source: RegistryName, announced: Announcement
 ) -> list[tuple[Sequence[Blob], PreparedManifest]]:
     """Return (blobs with roots, manifest) of the image and all below it, deepest first."""
     own = ManifestSent(announced.digest, announced.media_type, announced.manifest, announced.blobs, announced.hlc)
     if not announced.manifest:
         own = await ask_manifest(fetcher, source, announced.repository, announced.digest)
-    found = {announced.digest: (own.blobs, await _prepared(registry, own, announced.digest))}
+    found = {announced.digest: (own.blobs, await _prepared(own, announced.digest))}
     level = [announced.digest]
     for _ in range(MAX_DEPTH):
         children = {one.digest for digest in level for one in found[digest][1].manifest.children}
@@ -102,14 +99,14 @@ async def _manifests(
             raise PeerFault(f"{announced.digest} names more than {MAX_MANIFESTS} manifests")
         for digest in level:
             sent = await ask_manifest(fetcher, source, announced.repository, digest)
-            found[digest] = (sent.blobs, await _prepared(registry, sent, digest))
+            found[digest] = (sent.blobs, await _prepared(sent, digest))
     if level:
         raise PeerFault(f"{announced.digest} is more than {MAX_DEPTH} indexes deep")
     return list(reversed(found.values()))
 
 
-async def _prepared(registry: Registry, sent: ManifestSent, digest: Digest) -> PreparedManifest:
+async def _prepared(sent: ManifestSent, digest: Digest) -> PreparedManifest:
     try:
-        return await prepare_manifest(registry, sent.data, sent.media_type, digest)
+        return await prepare_manifest(sent.data, sent.media_type, digest)
     except (DigestInvalid, ManifestInvalid) as error:
         raise PeerFault(f"the manifest that was sent for {digest} is not it: {error}") from error

@@ -42,6 +42,8 @@ async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, di
         row = meta.repositories.get(txn, name)
         link = None if row is None else meta.blobs.link(txn, row.number, digest)
         blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None
+        if blob is not None and not blob.number and not meta.blobs.is_sound(txn, digest):
+            blob = None  # Who is told that it is missing pushes it, and that mends it.
     if row is None or link is None or blob is None:
         other = await registry.elsewhere.blob(registry, caller, name, digest)
         if other is None:
@@ -50,7 +52,8 @@ async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, di
         return other.size
     if needs_renewal(link, now):
         number = row.number
-        await registry.store.writer.write(lambda txn: meta.blobs.renew(txn, number, digest, now=now))
+        if not await registry.store.writer.write(lambda txn: meta.blobs.renew(txn, number, digest, now=now)):
+            raise _unknown(registry, name, digest)  # It was collected a moment ago.
     return blob.size
 
 
@@ -89,9 +92,9 @@ def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenB
             return OpenBlob(
                 blob.size, registry.store.chunks.fd, partial(_inline, meta.blobs.content(txn, digest)), _nothing
             )
+        hashes = meta.blobs.hashes(txn, blob)
         # Taken before anything else can run: whoever deletes the rows looks at leases after that.
         registry.store.leases.take(blob.number)
-        hashes = meta.blobs.hashes(txn, blob)
     return open_chunked(registry, blob, hashes)
 
 

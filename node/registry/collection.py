@@ -5,9 +5,14 @@ chunks after that, on the loop's thread and only of blobs that nobody reads: who
 the same step, so a lease that is not there by then never will be.
 """
 
+import structlog
+
 from node.registry.registry import Registry
 from node.store.table import WriteTxn
+from protocol.errors import Damaged
 from protocol.oci.digest import Digest
+
+log = structlog.get_logger()
 
 _STEP = 100  # Due rows in one transaction.
 
@@ -35,9 +40,12 @@ def _settle(registry: Registry, txn: WriteTxn, when: int, repository: int, diges
     """Deal with one due row; return the number whose chunks may go, or 0."""
     blobs = registry.store.meta.blobs
     blobs.undue(txn, when, repository, digest)
-    if not repository:
-        return blobs.drop_if_free(txn, digest) or 0
-    link = blobs.link(txn, repository, digest)
-    if link is not None and not link.names and link.due <= now:
-        blobs.unlink(txn, repository, digest, now=now)
+    try:
+        if not repository:
+            return blobs.drop_if_free(txn, digest) or 0
+        link = blobs.link(txn, repository, digest)
+        if link is not None and not link.names and link.due <= now:
+            blobs.unlink(txn, repository, digest, now=now)
+    except Damaged as error:  # Set aside: it stays, and the others need not wait for it.
+        log.error("damaged", what=str(error))  # noqa: TRY400 - no bug: it is told as everywhere
     return 0

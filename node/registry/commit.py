@@ -57,6 +57,15 @@ def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], l
     return first if entries else None
 
 
+def commit_arrived(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], list[Known]]) -> None:
+    """Commit what came from another registry: no rule here sends that on, or two rules could make a circle."""
+    meta = registry.store.meta
+    before = meta.journal.last(txn)
+    commit(registry, txn, entries_of)
+    for position in range(before, meta.journal.last(txn)):
+        meta.replicas.note_arrived(txn, position + 1)
+
+
 def _cut(entries: list[Known]) -> list[list[Known]]:
     """Return the entries in order, in parts that fit in a record each."""
     parts: list[list[Known]] = []

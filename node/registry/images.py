@@ -5,7 +5,9 @@ What a manifest names has to be in its repository first, unless ``missing_conten
 opens nothing, so a blob that was only named, and never given to this repository, stays hidden from it.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import trio
@@ -42,12 +44,11 @@ class Put(msgspec.Struct, frozen=True):
 
 
 class PreparedManifest(msgspec.Struct, frozen=True):
-    """A manifest that was read and hashed, ready for a transaction; what is large of it lies in ``chunks``."""
+    """A manifest that was read and hashed, ready to be ``written``."""
 
     digest: Digest
     data: bytes
     manifest: Manifest
-    number: int
     chunk_map: ChunkMap
 
 
@@ -72,12 +73,12 @@ async def put_manifest(
     """
     registry.authorize(caller, "ecr:PutImage", name)
     registry.store.space.require(len(data))
-    prepared = await prepare_manifest(registry, data, content_type, digest)
+    prepared = await prepare_manifest(data, content_type, digest)
 
     def run(txn: WriteTxn) -> None:
         row = repository_for_push(registry, txn, caller, name)
         value = describe(registry, txn, row.number, prepared, strict=True)
-        add_content(registry, txn, prepared)
+        add_content(registry, txn, prepared, numbers)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
@@ -86,33 +87,48 @@ async def put_manifest(
 
         commit(registry, txn, entries)
 
-    await registry.store.writer.write(run)
+    async with written(registry, [prepared]) as numbers:
+        await registry.store.writer.write(run)
     registry.changes.notify()
     subject = prepared.manifest.subject
     return Put(prepared.digest, None if subject is None else subject.digest)
 
 
-async def prepare_manifest(
-    registry: Registry, data: bytes, content_type: str | None, digest: Digest | None
-) -> PreparedManifest:
-    """Read and hash a manifest, and write its chunks where it is large; raises as ``put_manifest``."""
+async def prepare_manifest(data: bytes, content_type: str | None, digest: Digest | None) -> PreparedManifest:
+    """Read and hash a manifest, in a thread where it is large; raises as ``put_manifest``."""
     if len(data) > _LARGE:
-        manifest = await trio.to_thread.run_sync(read_manifest, data, content_type)
-    else:
-        manifest = read_manifest(data, content_type)
+        return await trio.to_thread.run_sync(_prepare, data, content_type, digest)
+    return _prepare(data, content_type, digest)
+
+
+def _prepare(data: bytes, content_type: str | None, digest: Digest | None) -> PreparedManifest:
+    manifest = read_manifest(data, content_type)
     found = digest_of(data, "sha256" if digest is None else algorithm(digest))
     if digest is not None and found != digest:
         raise DigestInvalid(f"the manifest has digest {found}, not {digest}")
-    parts = [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
-    chunk_map = ChunkMap(len(data), tuple(blake3(part).digest() for part in parts))
-    number = 0
-    if len(data) > INLINE_SIZE:
-        number = registry.store.sink.next_number()
-        for index, part in enumerate(parts):
-            await registry.store.chunk_writer.write(
-                lambda txn, index=index, part=part: registry.store.chunks.put(txn, number, index, part)  # type: ignore[misc]
-            )
-    return PreparedManifest(found, data, manifest, number, chunk_map)
+    return PreparedManifest(
+        found, data, manifest, ChunkMap(len(data), tuple(blake3(one).digest() for one in _cut(data)))
+    )
+
+
+@asynccontextmanager
+async def written(registry: Registry, manifests: Iterable[PreparedManifest]) -> AsyncIterator[dict[Digest, int]]:
+    """Write the chunks of manifests that are large, and give their numbers; those that no row names soon go again."""
+    numbers: dict[Digest, int] = {}
+    store = registry.store
+    try:
+        for prepared in manifests:
+            if len(prepared.data) > INLINE_SIZE:
+                number = numbers[prepared.digest] = store.sink.next_number()
+                for index, part in enumerate(_cut(prepared.data)):
+                    await store.chunk_writer.write(partial(store.chunks.put, number=number, index=index, data=part))
+        yield numbers
+    finally:
+        registry.abandoned.update(numbers.values())  # The push was refused, or the manifest was here before.
+
+
+def _cut(data: bytes) -> list[bytes]:
+    return [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
 
 
 def describe(
@@ -144,10 +160,11 @@ def describe(
     )
 
 
-def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest) -> None:
-    """Add the bytes of a manifest, which the image entry of the same transaction will hold."""
-    row = BlobRow(len(prepared.data), prepared.number, prepared.chunk_map.root, 0)
-    content = None if prepared.number else prepared.data
+def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest, numbers: Mapping[Digest, int]) -> None:
+    """Add the bytes of a manifest that was ``written``; the image entry of the same transaction will hold them."""
+    number = numbers.get(prepared.digest, 0)
+    row = BlobRow(len(prepared.data), number, prepared.chunk_map.root, 0)
+    content = None if number else prepared.data
     registry.store.meta.blobs.add(txn, prepared.digest, row, content, b"".join(prepared.chunk_map.hashes))
 
 

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from node.registry.commit import commit
+from node.registry.commit import commit_arrived
 from node.registry.draft import Draft, image_put, tag_puts
-from node.registry.images import PreparedManifest, add_content, describe
+from node.registry.images import PreparedManifest, add_content, describe, written
 from node.registry.registry import Registry
 from node.registry.repositories import replicated_repository
 from node.store.rows import RepositoryRow
 from node.store.table import WriteTxn
 from protocol.auth.caller import Caller
+from protocol.errors import NoSource
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.entries import Blob, Known, TagKey, TagPut
@@ -48,6 +49,7 @@ async def take_image(
 
     Raises:
         Denied: without ``ecr:ReplicateImage``, or ``ecr:CreateRepository`` where the repository is new.
+        NoSource: a blob was collected while the others came; all of it has to be fetched again.
     """
     name = announcement.repository
     registry.authorize(caller, "ecr:ReplicateImage", name)
@@ -55,11 +57,12 @@ async def take_image(
 
     def run(txn: WriteTxn) -> None:
         row = replicated_repository(registry, txn, caller, name)
-        for prepared in manifests:
-            show_blobs(registry, txn, row, prepared)
-            add_content(registry, txn, prepared)
         is_new = replicas.taken(txn, source, name, announcement.digest) < announcement.hlc
         tags = [one for one in announcement.tags if replicas.taken(txn, source, name, one.tag) < one.hlc]
+        for prepared in manifests if is_new else ():
+            _require_blobs(registry, txn, prepared)
+            show_blobs(registry, txn, row, prepared)
+            add_content(registry, txn, prepared, numbers)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
@@ -67,14 +70,17 @@ async def take_image(
                 image_put(draft, one.digest, describe(registry, txn, row.number, one, strict=False))
                 for one in (manifests if is_new else ())
             ]
+            if not images and not registry.store.meta.images.is_alive(txn, row.number, announcement.digest):
+                return []  # It was taken before and deleted here since: no tag may point at it.
             return [*images, *(put for one in tags for put in _tag_put(draft, announcement, one))]
 
-        commit(registry, txn, entries)
+        commit_arrived(registry, txn, entries)
         replicas.take(txn, source, name, announcement.digest, announcement.hlc)
         for one in tags:
             replicas.take(txn, source, name, one.tag, one.hlc)
 
-    await registry.store.writer.write(run)
+    async with written(registry, manifests) as numbers:
+        await registry.store.writer.write(run)
     registry.changes.notify()
 
 
@@ -84,6 +90,12 @@ def show_blobs(registry: Registry, txn: WriteTxn, row: RepositoryRow, prepared: 
     for one in prepared.manifest.blobs:
         if blobs.get(txn, one.digest) is not None:
             blobs.show(txn, row.number, one.digest, now=now)
+
+
+def _require_blobs(registry: Registry, txn: WriteTxn, prepared: PreparedManifest) -> None:
+    for one in prepared.manifest.blobs:
+        if not one.is_foreign and registry.store.meta.blobs.get(txn, one.digest) is None:
+            raise NoSource(f"{one.digest} went while the rest of the image came")
 
 
 def _tag_put(draft: Draft, announcement: Announcement, sent: TagSent) -> list[Known]:
@@ -126,7 +138,7 @@ async def keep_manifest(
     def run(txn: WriteTxn) -> None:
         row = replicated_repository(registry, txn, caller, name)
         show_blobs(registry, txn, row, prepared)
-        add_content(registry, txn, prepared)
+        add_content(registry, txn, prepared, numbers)
         value = describe(registry, txn, row.number, prepared, strict=False)
         roots = {one.digest: one for one in blobs}
         value = msgspec.structs.replace(value, blobs=tuple(roots.get(one.digest, one) for one in value.blobs))
@@ -135,9 +147,10 @@ async def keep_manifest(
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
             return [image_put(draft, prepared.digest, value), *tag_puts(draft, [tag] if tag else [], prepared.digest)]
 
-        commit(registry, txn, entries)
+        commit_arrived(registry, txn, entries)
 
-    await registry.store.writer.write(run)
+    async with written(registry, [prepared]) as numbers:
+        await registry.store.writer.write(run)
     registry.changes.notify()
 
 

@@ -2,7 +2,8 @@
 
 Theory of operation
 ===================
-A follower of the journal looks at each image and tag that this node put, asks the rules which registries it is for, and
+A follower of the journal looks at each image and tag that was pushed to this node (what came from another registry
+goes no further), asks the rules which registries it is for, and
 writes for each what is wanted there, in the transaction that moves its cursor. Nothing else starts replication, and
 nothing else is remembered of it: after any crash what is left to do is what is wanted and not done.
 
@@ -166,8 +167,8 @@ def _follow(registry: Registry, txn: WriteTxn) -> bool:
         return False
     for position, data in records:
         record = read_record(data)
-        if record.node != registry.author.node:
-            continue  # Its own node announces it.
+        if registry.store.meta.replicas.pass_arrived(txn, position) or record.node != registry.author.node:
+            continue  # It goes one hop, and its own node announces it.
         for entry in record.entries:
             match entry:
                 case ImagePut(key):

@@ -82,6 +82,13 @@ class Blobs:
         """Return the bytes of a blob that is here and small, else ``None``."""
         return self.contents.get(txn, packed(digest))
 
+    def is_sound(self, txn: ReadTxn, digest: Digest) -> bool:
+        """Whether the bytes of a small blob are there and pass their check."""
+        try:
+            return self.small(txn, digest) is not None
+        except Damaged:
+            return False
+
     def hashes(self, txn: ReadTxn, row: BlobRow) -> bytes:
         """Return the chunk map of a large blob: 32 bytes for each chunk."""
         prefix = row.number.to_bytes(8, "big")
@@ -110,6 +117,8 @@ class Blobs:
     def add(self, txn: WriteTxn, digest: Digest, row: BlobRow, content: bytes | None, hashes: bytes) -> bool:
         """Add a blob that nothing holds yet but the links that waited for it; ``False`` where it is here already.
 
+        Small content that fails its check is replaced.
+
         Args:
             txn: the transaction.
             digest: of the blob; compared by the caller.
@@ -118,7 +127,10 @@ class Blobs:
             hashes: the chunk map of the blob, 32 bytes for each chunk; written where *row* has a number.
         """
         key = packed(digest)
-        if self.rows.get(txn, key) is not None:
+        old = self.rows.get(txn, key)
+        if old is not None:
+            if content is not None and not old.number and not self.is_sound(txn, digest):
+                self.contents.put(txn, key, content)
             return False
         waiting = len(self.holders.keys(txn, key, limit=2**31))
         self.rows.put(txn, key, msgspec.structs.replace(row, holds=waiting))
@@ -144,12 +156,13 @@ class Blobs:
             self._hold(txn, repository, digest)
         self._put_due(txn, key, link, now)
 
-    def renew(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> None:
-        """Put off the due time of a link that no image names."""
+    def renew(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> bool:
+        """Put off the due time of a link that no image names; ``False`` where there is no link any more."""
         key = _link_key(repository, packed(digest))
         link = self.links.get(txn, key)
         if link is not None and needs_renewal(link, now):
             self._put_due(txn, key, link, now)
+        return link is not None
 
     def name(self, txn: WriteTxn, repository: int, digest: Digest) -> None:
         """One more image of the repository names the blob."""

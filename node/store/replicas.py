@@ -41,6 +41,16 @@ class Replicas:
         """key: destination, NUL, u64 ``wanted``, u64 repository, digest -> nothing: the rows that are not done."""
         self._taken = BytesTable(env, "replication-taken")
         """key: source, NUL, repository, NUL, digest or tag -> u64 clock of the last that was done."""
+        self._arrived = BytesTable(env, "replication-arrived")
+        """key: u64 number of a record in local order -> nothing: what it says came from another registry."""
+
+    def note_arrived(self, txn: WriteTxn, position: int) -> None:
+        """Say that the record came from another registry, until a follower has passed it."""
+        self._arrived.put(txn, position.to_bytes(8, "big"), b"")
+
+    def pass_arrived(self, txn: WriteTxn, position: int) -> bool:
+        """Return whether the record came from another registry, and forget it."""
+        return self._arrived.delete(txn, position.to_bytes(8, "big"))
 
     def status(self, txn: ReadTxn, destination: str, repository: int, digest: Digest) -> StatusRow | None:
         """Return how far the image has come there, or ``None`` if it never was for there."""

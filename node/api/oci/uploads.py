@@ -18,7 +18,7 @@ from node.registry.uploads import (
 )
 from protocol.auth.caller import Caller
 from protocol.errors import DigestInvalid, Refusal, SizeInvalid, UploadRange
-from protocol.oci.digest import Digest, algorithm_name, digest
+from protocol.oci.digest import Digest, algorithm, algorithm_name, digest
 from protocol.oci.names import RepositoryName, repository_name
 from protocol.oci.ranges import upload_extent, upload_range
 
@@ -35,9 +35,9 @@ async def post_upload(registry: Registry, caller: Caller, request: Request) -> R
         if await mount_blob(registry, caller, name, wanted, sources[0] if sources else None):
             return _created(name, wanted)
     chosen = request.parameters("digest-algorithm")
-    algorithm = algorithm_name(chosen[0]) if chosen else whole[0].partition(":")[0] if whole else "sha256"
     wanted_whole = _only_digest(whole) if whole and not mount else None
-    upload = await begin_upload(registry, caller, name, algorithm)
+    fallback = "sha256" if wanted_whole is None else algorithm(wanted_whole)
+    upload = await begin_upload(registry, caller, name, algorithm_name(chosen[0]) if chosen else fallback)
     if wanted_whole is None:
         return _accepted(name, upload, 0)
     await finish_upload(registry, caller, name, upload, wanted_whole, _source(request))

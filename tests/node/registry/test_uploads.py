@@ -264,10 +264,10 @@ async def test_an_upload_that_is_being_fed_does_not_expire(
 async def test_what_is_abandoned_and_named_after_all_stays(registry: Registry) -> None:
     upload = await begin(registry)
     await append_upload(registry, ALICE, APP, upload, source(LARGE))
-    registry.abandoned |= {session.ingest.number for session in registry.sessions.values()}
+    registry.abandoned.update({session.ingest.number for session in registry.sessions.values()})
     assert await delete_abandoned(registry) == 0
     await finish_upload(registry, ALICE, APP, upload, digest_of(LARGE), source())
-    registry.abandoned |= {1}
+    registry.abandoned.add(1)
     assert await delete_abandoned(registry) == 0
     assert await content(registry, APP, digest_of(LARGE)) == LARGE
 
