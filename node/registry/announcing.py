@@ -45,6 +45,7 @@ async def announcement(registry: Registry, due: Due) -> Announcement | None:
         state = registry.store.meta.images.get(txn, due.repository, due.digest)
         if state is None or state.shown is None:
             return None
+        is_small = len(stored.data) <= INLINE_MANIFEST  # Else it is asked for, and the roots of its blobs with it.
         return Announcement(
             str(registry.name),
             due.name,
@@ -53,8 +54,8 @@ async def announcement(registry: Registry, due: Due) -> Announcement | None:
             stored.media_type,
             _tags(registry, txn, due),
             (str(registry.name),),
-            stored.data if len(stored.data) <= INLINE_MANIFEST else b"",
-            state.shown.value.blobs,
+            stored.data if is_small else b"",
+            state.shown.value.blobs if is_small else (),
         )
 
 
