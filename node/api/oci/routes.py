@@ -67,7 +67,7 @@ def oci_application(
     async def application(request: Request) -> Response:
         known = recent.get(request) if request.method in _READS else None
         if known is not None:
-            return _repeated(registry, caller_of(request), *known)
+            return _repeated(registry, caller_of, request, *known)
         match router.match(request.method, request.path):
             case NotFound():
                 return _beside(request, health_of)
@@ -78,7 +78,11 @@ def oci_application(
             case found:
                 request.params = found.params
                 before = writer.commits
-                response = await answer(found.route.handler, registry, caller_of(request), request, damaged=damaged)
+                try:
+                    caller = caller_of(request)
+                except Refusal as refusal:
+                    return refused(refusal)
+                response = await answer(found.route.handler, registry, caller, request, damaged=damaged)
                 if found.route.pattern == _MANIFEST and request.method in _READS:
                     recent.put(request, before, RepositoryName(found.params["name"]), response)
                 return response
@@ -86,10 +90,12 @@ def oci_application(
     return application
 
 
-def _repeated(registry: Registry, caller: Caller, name: RepositoryName, response: Response) -> Response:
+def _repeated(
+    registry: Registry, caller_of: CallerOf, request: Request, name: RepositoryName, response: Response
+) -> Response:
     """Answer as before, if the caller may have it."""
     try:
-        registry.authorize(caller, "ecr:BatchGetImage", name)
+        registry.authorize(caller_of(request), "ecr:BatchGetImage", name)
     except Refusal as refusal:
         return refused(refusal)
     return response

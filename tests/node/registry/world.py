@@ -9,6 +9,7 @@ from random import Random
 
 import msgspec
 import trio
+from blake3 import blake3
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,10 +22,12 @@ from node.registry.uploads import Source, begin_upload, finish_upload
 from node.store.store import Store, open_store
 from protocol.auth.caller import Caller
 from protocol.auth.names import Account, Region, RegistryName
+from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.errors import Denied
 from protocol.oci.digest import Digest, digest_of
 from protocol.oci.mediatype import OCI_IMAGE, OCI_INDEX
 from protocol.oci.names import RepositoryName, TagName
+from protocol.sync.entries import Blob
 from protocol.sync.record import Record
 
 ACCOUNT = Account("111111111111")
@@ -102,6 +105,13 @@ def receiver(data: bytes, *, gone: bool = False) -> Callable[[memoryview], Await
         return size
 
     return receive_into
+
+
+def fetchable(data: bytes) -> tuple[Blob, ChunkMap]:
+    """What another node says of a blob: its entry, and its chunk map."""
+    parts = [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
+    chunk_map = ChunkMap(len(data), tuple(blake3(part).digest() for part in parts))
+    return Blob(digest_of(data), len(data), chunk_map.root), chunk_map
 
 
 async def push_blob(registry: Registry, data: bytes, name: RepositoryName = APP) -> Digest:
