@@ -125,7 +125,7 @@ class Connection:
 
     async def send_data(self, stream: Stream, data: memoryview) -> None:
         """Send *data* in DATA frames within both windows."""
-        while data:
+        while data and not stream.is_answered:
             if stream.send_window <= 0 or self._send_window <= 0:
                 await stream.wait_to_send()
                 continue

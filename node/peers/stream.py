@@ -49,6 +49,11 @@ class Stream:
         self._changed = trio.Event()
 
     @property
+    def is_answered(self) -> bool:
+        """Whether the whole response has arrived."""
+        return self._ended
+
+    @property
     def is_over(self) -> bool:
         """Whether the response has ended or failed."""
         return self._ended or self._failure is not None
@@ -88,7 +93,10 @@ class Stream:
         return filled
 
     async def send(self, data: bytes | memoryview) -> None:
-        """Send the next bytes of the request's body, as the windows of the other side allow."""
+        """Send the next bytes of the request's body, as the windows of the other side allow.
+
+        Once the response has ended nobody wants the rest, and nothing is sent (RFC 9113, section 8.1).
+        """
         await self._carrier.send_data(self, memoryview(data))
 
     async def send_end(self) -> None:
@@ -147,8 +155,9 @@ class Stream:
         self.notify()
 
     def reset(self, failure: str) -> None:
-        """The other side neither sends nor takes anything more. A response that had ended stays good."""
-        self._failure = self._failure or failure
+        """The other side neither sends nor takes anything more. A response that has ended stays good."""
+        if not self._ended:
+            self._failure = self._failure or failure
         self.notify()
 
     def open_send_window(self, count: int) -> None:

@@ -20,7 +20,7 @@ THEIRS = Hello(3, 9, B, b"i" * 16, b"c" * 8, 1_500, ("tag", "weather"), ("y",))
 def test_the_highest_common_version_is_spoken() -> None:
     agreement = agree(OURS, THEIRS, certified=B)
     assert (agreement.version, agreement.ahead_ms) == (4, 500)
-    assert (agreement.kinds, agreement.topics) == ({"tag"}, {"y"})
+    assert (agreement.kinds, agreement.topics) == (frozenset({"tag"}), frozenset({"y"}))
     assert agree(THEIRS, OURS, certified=A).version == 4
 
 
