@@ -36,7 +36,7 @@ class Peering:
         self._fetcher = Fetcher(transits, mesh.sessions_to, nursery)
         self._calls = calls
         pull_through = PullThrough(self._fetcher, nursery)
-        self.elsewhere = Elsewhere(pull_through.manifest, pull_through.blob)
+        self.elsewhere = Elsewhere(pull_through.manifest, pull_through.blob, pull_through.refresh)
 
     def serve(self, registry: Registry) -> None:
         """Answer peers out of *registry* from now on."""

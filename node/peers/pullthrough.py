@@ -10,16 +10,20 @@ from node.peers.fetch import Fetcher
 from node.peers.images import ask_manifest
 from node.registry.blobs import find_blob
 from node.registry.elsewhere import OpenBlob, StoredManifest
+from node.registry.freshness import is_stale, save_checked
 from node.registry.images import prepare_manifest
-from node.registry.pullthrough import upstream_of
+from node.registry.pullthrough import Upstreams
 from node.registry.receiving import keep_manifest, show_blob
 from node.registry.registry import Registry
 from node.registry.transit import Transit
 from protocol.auth.caller import Caller
-from protocol.errors import BlobUnknown, Busy, DigestInvalid, ManifestInvalid, NoSource, PeerFault
+from protocol.errors import BlobUnknown, Busy, DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
 from protocol.oci.reference import is_digest
+
+WINDOW = 60.0  # Seconds for which a tag that was pulled through is served without asking.
+PATIENCE = 5.0  # Seconds that a pull waits for the answer.
 
 log = structlog.get_logger()
 
@@ -30,6 +34,8 @@ class PullThrough:
     def __init__(self, fetcher: Fetcher, nursery: trio.Nursery) -> None:
         self._fetcher = fetcher
         self._nursery = nursery
+        self._upstreams = Upstreams()
+        self._comparing: set[tuple[RepositoryName, TagName]] = set()
 
     async def manifest(
         self, registry: Registry, caller: Caller, name: RepositoryName, reference: TagName | Digest
@@ -39,7 +45,7 @@ class PullThrough:
         Raises:
             NoSource: the upstream cannot be reached, or sent what it should not.
         """
-        upstream = upstream_of(registry, name)
+        upstream = self._upstreams.of(registry, name)
         if upstream is None:
             return None
         registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
@@ -57,13 +63,47 @@ class PullThrough:
         await keep_manifest(registry, caller, name, prepared, blobs=sent.blobs, tag=tag)
         return StoredManifest(prepared.digest, prepared.manifest.media_type, prepared.data)
 
+    async def refresh(
+        self, registry: Registry, caller: Caller, name: RepositoryName, tag: TagName, digest: Digest
+    ) -> StoredManifest | None:
+        """Return what *tag* points at by now, where it was pulled through and has moved; ``None`` else.
+
+        Whatever keeps the upstream from answering, what is here is served: once in ``WINDOW`` one pull waits for it.
+        """
+        upstream = self._upstreams.of(registry, name)
+        key = name, tag
+        if upstream is None or key in self._comparing or not is_stale(registry, name, tag, window=WINDOW):
+            return None
+        self._comparing.add(key)
+        try:
+            with trio.move_on_after(PATIENCE):
+                found = await self._compared(registry, caller, name, tag, digest)
+                if found is not None:
+                    return found
+            await save_checked(registry, name, tag)
+        except (Refusal, PeerFault) as error:
+            log.info("served from the cache", repository=name, tag=tag, reason=str(error))
+            await save_checked(registry, name, tag)
+        finally:
+            self._comparing.discard(key)
+        return None
+
+    async def _compared(
+        self, registry: Registry, caller: Caller, name: RepositoryName, tag: TagName, digest: Digest
+    ) -> StoredManifest | None:
+        upstream = self._upstreams.of(registry, name)
+        if upstream is None:
+            return None
+        sent = await ask_manifest(self._fetcher, *upstream, tag)
+        return None if sent.digest == digest else await self.manifest(registry, caller, name, tag)
+
     async def blob(self, registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> OpenBlob | None:
         """Return a blob of the upstream as it arrives, kept here from now on; ``None`` where no rule or no blob is.
 
         Raises:
             NoSource: the upstream cannot be reached, or sent what it should not.
         """
-        upstream = upstream_of(registry, name)
+        upstream = self._upstreams.of(registry, name)
         if upstream is None:
             return None
         registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)

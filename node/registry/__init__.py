@@ -20,6 +20,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``announcing``    what a destination is told, and what its answer means
 * ``receiving``     an image of another registry becomes one of this
 * ``transit``       a blob on its way from another node, readable as it arrives
+* ``freshness``     when a tag that was pulled through was last compared
 * ``serving``       what this node gives to other nodes
 * ``elsewhere``     the seam through which a missing image is asked of another registry
 * ``collection``    what is due to go, goes

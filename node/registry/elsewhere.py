@@ -35,6 +35,9 @@ class OpenBlob:
     release: Callable[[], None]
 
 
+Refresh: TypeAlias = Callable[[Any, Caller, RepositoryName, TagName, Digest], Awaitable[StoredManifest | None]]
+"""Given a tag and where it points here: the manifest that it points at elsewhere by now, ``None`` for the same."""
+
 FindManifest: TypeAlias = Callable[[Any, Caller, RepositoryName, TagName | Digest], Awaitable[StoredManifest | None]]
 FindBlob: TypeAlias = Callable[[Any, Caller, RepositoryName, Digest], Awaitable[OpenBlob | None]]
 
@@ -53,3 +56,4 @@ class Elsewhere:
 
     manifest: FindManifest = _no_manifest
     blob: FindBlob = _no_blob
+    refresh: Refresh = _no_manifest

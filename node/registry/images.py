@@ -182,6 +182,8 @@ async def open_manifest(
     found = await local_manifest(registry, name, reference)
     if found is None:
         found = await registry.elsewhere.manifest(registry, caller, name, reference)
+    elif not is_digest(reference):
+        found = await registry.elsewhere.refresh(registry, caller, name, TagName(reference), found.digest) or found
     if found is None:
         with registry.store.meta.read() as txn:
             repository(registry, txn, name)

@@ -64,11 +64,22 @@ async def delete_pull_through(registry: Registry, caller: Caller, prefix: str) -
     await registry.store.writer.write(run)
 
 
-def upstream_of(registry: Registry, name: RepositoryName) -> tuple[RegistryName, RepositoryName] | None:
-    """Return where *name* is pulled through from and what it is called there, or ``None``."""
-    with registry.store.meta.read() as txn:
-        found = upstream_name(_rules(registry, txn), name)
-    return None if found is None else (found[0].registry, found[1])
+class Upstreams:
+    """The rules, read again only when something was committed: each pull asks."""
+
+    def __init__(self) -> None:
+        self._commits = -1
+        self._rules: list[PullThroughRule] = []
+
+    def of(self, registry: Registry, name: RepositoryName) -> tuple[RegistryName, RepositoryName] | None:
+        """Return where *name* is pulled through from and what it is called there, or ``None``."""
+        commits = registry.store.writer.commits
+        if commits != self._commits:
+            with registry.store.meta.read() as txn:
+                self._rules = _rules(registry, txn)
+            self._commits = commits
+        found = upstream_name(self._rules, name) if self._rules else None
+        return None if found is None else (found[0].registry, found[1])
 
 
 def _rules(registry: Registry, txn: ReadTxn) -> list[PullThroughRule]:

@@ -12,6 +12,7 @@ import msgspec
 
 from node.registry.commit import commit_arrived
 from node.registry.draft import Draft, image_put, tag_puts
+from node.registry.freshness import note_checked
 from node.registry.images import PreparedManifest, add_content, describe, written
 from node.registry.registry import Registry
 from node.registry.repositories import replicated_repository
@@ -148,6 +149,8 @@ async def keep_manifest(
             return [image_put(draft, prepared.digest, value), *tag_puts(draft, [tag] if tag else [], prepared.digest)]
 
         commit_arrived(registry, txn, entries)
+        if tag is not None:
+            note_checked(registry, txn, name, tag)
 
     async with written(registry, [prepared]) as numbers:
         await registry.store.writer.write(run)

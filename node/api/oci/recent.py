@@ -6,32 +6,34 @@ what it says, whatever that changed. The policies are asked each time.
 """
 
 from collections.abc import Callable
+from time import monotonic
 
 from node.http.message import Request, Response
 from protocol.oci.names import RepositoryName
 
 _MAX_BYTES = 4 * 2**20  # Of bodies in all; past that everything goes.
 _MAX_ENTRY = 64 * 1024  # Bytes of a body that is kept.
+_SECONDS = 1.0  # For which an entry is good.
 _CONDITIONS = ("if-none-match", "if-match", "range")
 
 
 class RecentManifests:
-    """Path -> (commits before it was read, repository, answer)."""
+    """Path -> (commits before it was read, until when it is good, repository, answer)."""
 
     def __init__(self, commits: Callable[[], int]) -> None:
         self._commits = commits
-        self._entries: dict[str, tuple[int, RepositoryName, Response]] = {}
+        self._entries: dict[str, tuple[int, float, RepositoryName, Response]] = {}
         self._bytes = 0
 
     def get(self, request: Request) -> tuple[RepositoryName, Response] | None:
         """Return what was answered to the same request, and which repository it is of; ``None`` if that may differ."""
         found = self._entries.get(request.path)
-        if found is None or found[0] != self._commits() or request.query:
+        if found is None or found[0] != self._commits() or found[1] < monotonic() or request.query:
             return None
         for name in _CONDITIONS:
             if name in request.headers:
                 return None
-        return found[1], found[2]
+        return found[2], found[3]
 
     def put(self, request: Request, commits: int, name: RepositoryName, answer: Response) -> None:
         """Keep *answer*, which was read when there were *commits*."""
@@ -40,5 +42,5 @@ class RecentManifests:
         if self._bytes > _MAX_BYTES:
             self._entries.clear()
             self._bytes = 0
-        self._entries[request.path] = (commits, name, answer)
+        self._entries[request.path] = (commits, monotonic() + _SECONDS, name, answer)
         self._bytes += len(answer.body) + 1024
