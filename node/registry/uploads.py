@@ -73,6 +73,7 @@ async def append_upload(registry: Registry, caller: Caller, name: RepositoryName
     async with _opened(registry, caller, name, upload) as session:
         await _receive(registry, session, upload, source)
         await _save(registry, session, upload)
+        session.ingest.park()
         return session.ingest.size
 
 

@@ -101,6 +101,7 @@ class Ingest:
             StoreFull: there is no room. This object may not be used any more; what was settled before is kept.
             PeerFault: a chunk is not the expected one; nothing of it was written. As ``StoreFull``.
         """
+        await self._unpark()
         into, full = trio.open_memory_channel[bytearray](1)
         failures: list[Exception] = []
         broken: list[Exception] = []  # Apart from failures: what came before the client went away is still written.
@@ -129,6 +130,7 @@ class Ingest:
         ``PeerFault`` where the last chunk is not the expected one.
         """
         await self.settle()
+        await self._unpark()
         if self._filled:
             with memoryview(self._buffer)[: self._filled] as tail:
                 is_right = await trio.to_thread.run_sync(self._hash, tail) if len(tail) > _SMALL else self._hash(tail)
@@ -148,6 +150,12 @@ class Ingest:
             self._buffer, self._filled = bytearray(inline), len(inline)
         self.settled = size
 
+    def park(self) -> None:
+        """Give the buffer back until the next part comes: what lies in ``chunks`` of the tail is read again then."""
+        if self.number and self._tail_written == self._filled:
+            self._sink.recycle(self._buffer)
+            self._buffer = bytearray()
+
     def rewind(self) -> None:
         """Forget what came of a chunk that is not whole: its source will send it again from its start."""
         self._filled = 0
@@ -156,6 +164,11 @@ class Ingest:
         """Give the buffer back; nothing may be asked afterwards."""
         self._sink.recycle(self._buffer)
         self._buffer, self._filled = bytearray(), 0
+
+    async def _unpark(self) -> None:
+        if len(self._buffer) < self._filled:
+            chunks = self._sink.chunks
+            self._buffer = bytearray(await trio.to_thread.run_sync(chunks.load, self.number, self._whole, self._filled))
 
     async def _receive(
         self, receive_into: ReceiveInto, expected: int | None, into: trio.MemorySendChannel[bytearray]

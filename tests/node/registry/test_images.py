@@ -327,6 +327,7 @@ async def test_a_mount_of_what_the_caller_may_not_pull_is_as_if_there_were_none(
 
 async def test_damage_in_a_small_blob_is_mended_by_pushing_it_again(registry: Registry) -> None:
     digest = await push_image(registry, b"{}", tags=("1.27",))
+    assert await stat_blob(registry, ALICE, APP, digest_of(b"{}")) == 2
     contents = registry.store.meta.blobs.contents
     for key in (packed(digest), packed(digest_of(b"{}"))):
         await registry.store.writer.write(lambda txn, key=key: txn.put(key, b"nonsense", db=contents.db))  # type: ignore[misc]

@@ -73,6 +73,20 @@ async def test_a_reader_gets_what_is_there_and_the_last_chunk_only_after_the_dig
     assert registry.transits.is_here(digest_of(DATA))
 
 
+async def test_a_last_chunk_that_is_full_waits_for_the_digest_as_well(registry: Registry) -> None:
+    data = DATA[: 2 * CHUNK_SIZE]
+    transit, got = begin(registry, data), bytearray()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read, transit.open(), got)
+        await transit.fill(receiver(data))
+        while len(got) < CHUNK_SIZE:
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == data[:CHUNK_SIZE]
+        await transit.complete()
+    assert got == data
+
+
 @pytest.mark.parametrize("start", [0, 1, CHUNK_SIZE, 2 * CHUNK_SIZE, len(DATA) - 1])
 async def test_a_range_waits_for_its_own_chunks(registry: Registry, start: int) -> None:
     transit, got = begin(registry), bytearray()

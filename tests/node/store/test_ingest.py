@@ -60,12 +60,14 @@ def stored(store: Store, ingest: Ingest) -> bytes:
     cuts=st.lists(st.sampled_from(EDGES) | st.integers(0, len(CONTENT)), max_size=4),
     algorithms=st.tuples(st.sampled_from(ALGORITHMS), st.sampled_from(ALGORITHMS)),
     announced=st.booleans(),
-    restarts=st.booleans(),
+    between=st.sampled_from(["nothing", "park", "restart"]),
 )
-@example(size=CHUNK_SIZE, cuts=[], algorithms=("sha256", "sha512"), announced=True, restarts=False)
-@example(size=CHUNK_SIZE + 1, cuts=[INLINE_SIZE, CHUNK_SIZE], algorithms=("sha256",) * 2, announced=True, restarts=True)
+@example(size=CHUNK_SIZE, cuts=[], algorithms=("sha256", "sha512"), announced=True, between="nothing")
+@example(
+    size=CHUNK_SIZE + 1, cuts=[INLINE_SIZE, CHUNK_SIZE], algorithms=("sha256",) * 2, announced=True, between="restart"
+)
 def test_any_parts_make_the_whole(
-    size: int, cuts: list[int], algorithms: tuple[str, str], announced: bool, restarts: bool
+    size: int, cuts: list[int], algorithms: tuple[str, str], announced: bool, between: str
 ) -> None:
     data = CONTENT[:size]
     places = sorted({0, size, *(cut for cut in cuts if cut < size)})
@@ -78,7 +80,9 @@ def test_any_parts_make_the_whole(
                     await ingest.fill(source(data[start:end]), end - start if announced else None)
                     await ingest.settle()
                     assert (ingest.size, ingest.settled, stored(store, ingest)) == (end, end, data[:end])
-                    if restarts:
+                    if between == "park":
+                        ingest.park()
+                    if between == "restart":
                         number, inline = ingest.number, ingest.inline
                         ingest.close()
                         ingest = Ingest(store.sink, algorithms[0])
@@ -154,6 +158,18 @@ async def test_a_rewound_chunk_comes_again_from_its_start(store: Store) -> None:
     ingest.rewind()
     await ingest.fill(source(data[CHUNK_SIZE:]), 100)
     assert await ingest.finish("sha256") == (digest_of(data), map_of(data))
+
+
+async def test_an_upload_that_waits_holds_no_buffer(store: Store) -> None:
+    ingest = Ingest(store.sink, "sha256")
+    await ingest.fill(source(CONTENT[: CHUNK_SIZE - 1]), CHUNK_SIZE - 1)
+    ingest.park()
+    assert len(ingest._buffer) >= CHUNK_SIZE - 1  # Nothing else has these bytes.
+    await ingest.settle()
+    ingest.park()
+    assert len(ingest._buffer) == 0
+    await ingest.fill(source(CONTENT[CHUNK_SIZE - 1 :]), None)
+    assert await ingest.finish("sha256") == (digest_of(CONTENT), map_of(CONTENT))
 
 
 async def test_buffers_go_back_to_those_who_wait(store: Store) -> None:
