@@ -8,7 +8,7 @@ from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.store.blobs import BlobRow, needs_renewal
 from node.store.extents import Span
-from node.store.table import WriteTxn
+from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.errors import BlobInUse, BlobUnknown
 from protocol.oci.digest import Digest
@@ -42,7 +42,7 @@ async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, di
         row = meta.repositories.get(txn, name)
         link = None if row is None else meta.blobs.link(txn, row.number, digest)
         blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None
-        if blob is not None and not blob.number and not meta.blobs.is_sound(txn, digest):
+        if blob is not None and not is_sound(registry, txn, digest, blob):
             blob = None  # Who is told that it is missing pushes it, and that mends it.
     if row is None or link is None or blob is None:
         other = await registry.elsewhere.blob(registry, caller, name, digest)
@@ -78,6 +78,13 @@ async def delete_blob(registry: Registry, caller: Caller, name: RepositoryName, 
         meta.blobs.unlink(txn, row.number, digest, now=now)
 
     await registry.store.writer.write(run)
+
+
+def is_sound(registry: Registry, txn: ReadTxn, digest: Digest, blob: BlobRow) -> bool:
+    """Whether nothing is known to be wrong with the bytes of a blob that is here."""
+    if blob.number:
+        return blob.number not in registry.store.verified.bad
+    return registry.store.meta.blobs.is_sound(txn, digest)
 
 
 def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenBlob | None:

@@ -1,5 +1,6 @@
 """A blob of one repository seen in another, without its bytes being sent again."""
 
+from node.registry.blobs import is_sound
 from node.registry.registry import Registry
 from node.registry.repositories import repository_for_push
 from node.store.table import ReadTxn, WriteTxn
@@ -51,7 +52,10 @@ def _is_visible(
         numbers = meta.blobs.repositories(txn, digest, limit=_MAX_SOURCES)
     for number in numbers:
         name = meta.repositories.name(txn, number)
-        if name is not None and _may_pull(registry, caller, name) and meta.blobs.visible(txn, number, digest):
+        if name is None or not _may_pull(registry, caller, name):
+            continue
+        blob = meta.blobs.visible(txn, number, digest)
+        if blob is not None and is_sound(registry, txn, digest, blob):
             return True
     return False
 

@@ -251,15 +251,20 @@ async def _commit(
     row = BlobRow(chunk_map.size, number, chunk_map.root, 0)
     now = registry.now()
 
-    def run(txn: WriteTxn) -> bool:
+    def run(txn: WriteTxn) -> tuple[bool, int]:
         _require(registry, txn, session, _key(upload))
         repository = repository_for_push(registry, txn, caller, session.repository)
-        added = blobs.add(txn, digest, row, content, hashes)
+        old, bad = blobs.get(txn, digest), 0
+        if old is not None and number and old.number in registry.store.verified.bad:
+            added, bad = True, blobs.replace(txn, digest, row, hashes)
+        else:
+            added = blobs.add(txn, digest, row, content, hashes)
         blobs.show(txn, repository.number, digest, now=now)
         registry.store.meta.uploads.delete(txn, _key(upload))
-        return added
+        return added, bad
 
-    added = await registry.store.writer.write(run)
+    added, bad = await registry.store.writer.write(run)
+    registry.abandoned.add(bad)
     if added and number:
         registry.store.verified.note(number, range(len(chunk_map.hashes)))
     return added

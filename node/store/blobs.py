@@ -137,12 +137,18 @@ class Blobs:
         if content is not None:
             self.contents.put(txn, key, content)
             return True
-        number = row.number.to_bytes(8, "big")
-        self.numbers.put(txn, number, key)
-        for segment in range(ceil(len(hashes) / _SEGMENT)):
-            part = hashes[segment * _SEGMENT : (segment + 1) * _SEGMENT]
-            self.maps.put(txn, number + segment.to_bytes(4, "big"), part)
+        self._put_map(txn, key, row.number, hashes)
         return True
+
+    def replace(self, txn: WriteTxn, digest: Digest, row: BlobRow, hashes: bytes) -> int:
+        """Give a large blob that is here other chunks of the same bytes; return the number whose chunks may go."""
+        key = packed(digest)
+        old = self.rows.get(txn, key)
+        assert old is not None  # The caller looked in this transaction.
+        self._drop_map(txn, old.number)
+        self.rows.put(txn, key, msgspec.structs.replace(row, holds=old.holds))
+        self._put_map(txn, key, row.number, hashes)
+        return old.number
 
     def show(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> None:
         """Let the repository see the blob, and put off its due time."""
@@ -229,10 +235,7 @@ class Blobs:
         if not row.number:
             self.contents.delete(txn, key)
             return 0
-        number = row.number.to_bytes(8, "big")
-        self.numbers.delete(txn, number)
-        for part in self.maps.keys(txn, number, limit=2**31):
-            self.maps.delete(txn, part)
+        self._drop_map(txn, row.number)
         return row.number
 
     def due_before(self, txn: ReadTxn, now: float, *, limit: int) -> list[tuple[int, int, Digest]]:
@@ -250,6 +253,19 @@ class Blobs:
     def keep_for_a_day(self, txn: WriteTxn, digest: Digest, *, now: float) -> None:
         """Have a blob that nothing holds yet looked at when what it came for has long happened."""
         self.due.put(txn, (int(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
+
+    def _put_map(self, txn: WriteTxn, key: bytes, number: int, hashes: bytes) -> None:
+        place = number.to_bytes(8, "big")
+        self.numbers.put(txn, place, key)
+        for segment in range(ceil(len(hashes) / _SEGMENT)):
+            part = hashes[segment * _SEGMENT : (segment + 1) * _SEGMENT]
+            self.maps.put(txn, place + segment.to_bytes(4, "big"), part)
+
+    def _drop_map(self, txn: WriteTxn, number: int) -> None:
+        place = number.to_bytes(8, "big")
+        self.numbers.delete(txn, place)
+        for part in self.maps.keys(txn, place, limit=2**31):
+            self.maps.delete(txn, part)
 
     def _hold(self, txn: WriteTxn, repository: int, digest: Digest) -> None:
         self.holders.put(txn, packed(digest) + repository.to_bytes(8, "big"), b"")

@@ -66,6 +66,8 @@ class Verified:
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
         self._seen: dict[int, bytearray] = {}
+        self.bad: set[int] = set()
+        """Blobs of which a chunk did not match: a push of the same digest replaces them."""
 
     def note(self, number: int, indexes: range) -> None:
         """These chunks were hashed while they were written."""
@@ -81,6 +83,7 @@ class Verified:
     def forget(self, number: int) -> None:
         """The blob is gone."""
         self._seen.pop(number, None)
+        self.bad.discard(number)
 
     async def spans(self, number: int, size: int, hashes: bytes, start: int, length: int) -> AsyncIterator[Span]:
         """Yield the *length* bytes from *start* of a blob, span by span; the caller holds a lease.
@@ -103,12 +106,14 @@ class Verified:
                 try:
                     offsets = self._chunks.offsets(txn, number, index, min(_BATCH, last - index + 1))
                 except LookupError as error:
+                    self.bad.add(number)
                     raise Damaged(str(error)) from error
             for offset in offsets:
                 whole = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
                 if not (self._was_seen(number, index) and _resident(self._chunks.fd, offset, whole)):
                     expected = hashes[index * 32 : index * 32 + 32]
                     if not await trio.to_thread.run_sync(_read_and_compare, self._chunks.fd, offset, whole, expected):
+                        self.bad.add(number)
                         raise Damaged(f"chunk {index} of blob {number}")
                     self.note(number, range(index, index + 1))
                 skip = max(0, start - index * CHUNK_SIZE)

@@ -340,6 +340,28 @@ async def test_damage_in_a_small_blob_is_mended_by_pushing_it_again(registry: Re
     assert await content(registry, APP, digest_of(b"{}")) == b"{}"
 
 
+async def test_damage_in_a_large_blob_is_mended_by_pushing_it_again(registry: Registry) -> None:
+    digest = await push_blob(registry, LAYER, OTHER)
+    store = registry.store
+    with store.chunks.read() as txn:
+        [offset] = store.chunks.offsets(txn, 1, 1, 1)
+    data = store.path / "chunks" / "data.mdb"
+    with data.open("r+b") as file:
+        file.seek(offset + 1000)
+        file.write(b"damage")
+    store.verified.forget(1)  # As after a start.
+    with pytest.raises(Damaged):
+        await content(registry, OTHER, digest)
+    with pytest.raises(BlobUnknown):
+        await stat_blob(registry, ALICE, OTHER, digest)
+    assert not await mount_blob(registry, ALICE, APP, digest, OTHER)
+    await push_blob(registry, LAYER)
+    assert await content(registry, OTHER, digest) == LAYER
+    assert await stat_blob(registry, ALICE, OTHER, digest) == len(LAYER)
+    await delete_abandoned(registry)
+    assert chunks(registry) == 3
+
+
 async def test_a_map_that_is_damaged_leaves_no_lease(registry: Registry) -> None:
     digest = await push_blob(registry, LAYER)
     maps = registry.store.meta.blobs.maps
