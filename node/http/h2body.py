@@ -56,8 +56,15 @@ class Http2Body:
         self._pace = None
 
     def abandon(self) -> int:
-        """Throw away what nobody took; return its size, to be acknowledged for the connection's window."""
+        """Throw away what nobody took, for its stream is over; return its size, to be credited to the connection.
+
+        A body outlives its stream where a task that is not the stream's reads it: that one must neither wait for ever
+        nor take a part for the whole.
+        """
         flow = sum(flow for _, flow in self._chunks)
+        if self._chunks or not self._ended:
+            self._ended = False
+            self.lose()
         self._chunks.clear()
         return flow
 

@@ -130,6 +130,8 @@ async def _send_forever(session: Session, stream: Stream) -> None:
         while (frames := await session.outgoing()) is not None:
             await stream.send(frames)
         await stream.send_end()
+        while await stream.receive():  # Ends when the peer has read all; hanging up before could cost it our reason.
+            pass
 
 
 class _DialledLink:

@@ -1,0 +1,51 @@
+"""A body that outlives its stream: whoever still reads it neither waits for ever nor takes a part for the whole."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from node.http.failures import ClientGone
+from node.http.h2body import Http2Body
+from node.http.limits import Limits
+from node.http.transport import Pace
+
+
+async def acknowledge(_size: int) -> None:
+    """Nobody counts here."""
+
+
+def body() -> Http2Body:
+    made = Http2Body(None, Pace(trio.CancelScope(), Limits()), acknowledge)
+    made.converse()
+    return made
+
+
+async def test_who_waits_is_told(nursery: trio.Nursery) -> None:
+    given, told = body(), trio.Event()
+
+    async def read() -> None:
+        with pytest.raises(ClientGone):
+            await given.receive()
+        told.set()
+
+    nursery.start_soon(read)
+    await wait_all_tasks_blocked()
+    given.abandon()
+    with trio.fail_after(5):
+        await told.wait()
+
+
+async def test_what_was_thrown_away_is_missed() -> None:
+    given = body()
+    given.arrived(memoryview(b"all"), 3)
+    given.finish()
+    assert given.abandon() == 3
+    with pytest.raises(ClientGone):
+        await given.receive()
+
+
+async def test_what_was_read_to_its_end_stays_so() -> None:
+    given = body()
+    given.arrived(memoryview(b"all"), 3)
+    given.finish()
+    assert (await given.receive(), given.abandon(), await given.receive()) == (b"all", 0, b"")
