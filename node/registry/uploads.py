@@ -26,6 +26,7 @@ from protocol.oci.digest import Algorithm, Digest, algorithm
 from protocol.oci.names import RepositoryName
 
 MAX_SESSIONS = 10_000  # Uploads in memory; one that waits costs a kilobyte and what it has not settled.
+_UNFED = 3600  # Seconds after which an upload without a byte goes: it must not keep others out.
 _PATIENCE = 5  # Seconds that a request waits for the one before it on the same upload.
 _GRACE = 20  # Seconds to settle what came before the client went away.
 
@@ -117,11 +118,13 @@ async def cancel_upload(registry: Registry, caller: Caller, name: RepositoryName
 async def expire_uploads(registry: Registry, *, after: float, idle: float) -> int:
     """Drop uploads that nobody fed for *after* seconds, and from memory those idle for *idle*; return how many went.
 
-    A bounded number of them: call it again.
+    One that never got a byte goes after an hour at the latest.
     """
     now = registry.now()
     for key, session in list(registry.sessions.items()):
-        if not session.lock.locked() and session.touched < now - (idle if session.ingest.settled else after):
+        if not session.lock.locked() and session.touched < now - (
+            idle if session.ingest.settled else min(after, _UNFED)
+        ):
             _forget(registry, str(UUID(bytes=key)))
     gone, last = 0, b""
     while True:
