@@ -10,6 +10,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``commit``        one record of what this node changes, appended and applied in one transaction
 * ``repositories``  finding a repository, or creating it at its first push
 * ``images``        putting, opening, deleting a manifest
+* ``incoming``      how much memory manifests may take that are on their way in
 * ``tags``          listing and deleting tags
 * ``blobs``         opening and deleting a blob
 * ``uploads``       a blob on its way in

@@ -13,9 +13,10 @@ import msgspec
 import trio
 from blake3 import blake3
 
+from node.registry.blobs import open_chunked
 from node.registry.commit import commit
 from node.registry.draft import Draft, descendant_puts, image_delete, image_put, tag_deletes, tag_puts
-from node.registry.elsewhere import StoredManifest
+from node.registry.elsewhere import OpenBlob, StoredManifest
 from node.registry.registry import Registry
 from node.registry.repositories import repository, repository_for_push
 from node.store.blobs import INLINE_SIZE, BlobRow
@@ -33,7 +34,10 @@ from protocol.sync.vector import Dot
 UNKNOWN_ROOT = bytes(32)
 """Of a blob that was named before it was here."""
 
-_LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread.
+_LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread, and served in pieces.
+
+_reading = trio.CapacityLimiter(1)
+"""Large manifests are read one after the other: JSON that is made for it takes 30 times its size while it is read."""
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -41,6 +45,14 @@ class Put(msgspec.Struct, frozen=True):
 
     digest: Digest
     subject: Digest | None
+
+
+class OpenManifest(msgspec.Struct, frozen=True):
+    """A large manifest that is read piece by piece; who asked for it releases ``blob``."""
+
+    digest: Digest
+    media_type: str
+    blob: OpenBlob
 
 
 class PreparedManifest(msgspec.Struct, frozen=True):
@@ -97,7 +109,7 @@ async def put_manifest(
 async def prepare_manifest(data: bytes, content_type: str | None, digest: Digest | None) -> PreparedManifest:
     """Read and hash a manifest, in a thread where it is large; raises as ``put_manifest``."""
     if len(data) > _LARGE:
-        return await trio.to_thread.run_sync(_prepare, data, content_type, digest)
+        return await trio.to_thread.run_sync(_prepare, data, content_type, digest, limiter=_reading)
     return _prepare(data, content_type, digest)
 
 
@@ -170,8 +182,8 @@ def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest, n
 
 async def open_manifest(
     registry: Registry, caller: Caller, name: RepositoryName, reference: TagName | Digest
-) -> StoredManifest:
-    """Return a manifest, from here or from where the repository is pulled through from.
+) -> StoredManifest | OpenManifest:
+    """Return a manifest, from here or from where the repository is pulled through from; a large one is only opened.
 
     Raises:
         Denied: without ``ecr:BatchGetImage``.
@@ -179,7 +191,13 @@ async def open_manifest(
         Damaged: its bytes fail their check.
     """
     registry.authorize(caller, "ecr:BatchGetImage", name)
-    found = await local_manifest(registry, name, reference)
+    found = _find(registry, name, reference)
+    if isinstance(found, tuple):
+        digest, media_type, row = found
+        if row.size <= _LARGE:
+            return StoredManifest(digest, media_type, await read_large(registry, row))
+        registry.store.leases.take(row.number)
+        return OpenManifest(digest, media_type, open_chunked(registry, row, registry.store.hashes(row)))
     if found is None:
         found = await registry.elsewhere.manifest(registry, caller, name, reference)
     elif not is_digest(reference):

@@ -8,6 +8,7 @@ import msgspec
 import trio
 
 from node.registry.elsewhere import Elsewhere
+from node.registry.incoming import Incoming
 from node.registry.session import Session
 from node.registry.transit import Transits
 from node.store.store import Store
@@ -68,6 +69,7 @@ class Registry:
     transits: Transits
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
+    incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.

@@ -91,7 +91,7 @@ def ranged(
     ):
         wanted = byte_ranges(request.headers["range"], size)
     if wanted is None:
-        return Response(200, tuple(headers), Pieces(_pieces(read, 0, size, fd), size, release))
+        return Response(200, tuple(headers), whole(read, size, fd=fd, release=release))
     if len(wanted) == 1:
         [(start, length)] = wanted
         headers.append(("content-range", content_range(start, length, size)))
@@ -103,6 +103,11 @@ def ranged(
     headers.append(("content-type", f"multipart/byteranges; boundary={_BOUNDARY}"))
     parts = _parts(read, list(zip(heads, wanted, strict=True)), fd)
     return Response(206, tuple(headers), Pieces(parts, total, release))
+
+
+def whole(read: Read, size: int, *, fd: int, release: Callable[[], None]) -> Pieces:
+    """Return all of what *read* gives as a body; *release* is called at its end."""
+    return Pieces(_pieces(read, 0, size, fd), size, release)
 
 
 async def _pieces(read: Read, start: int, length: int, fd: int) -> AsyncIterator[Piece]:

@@ -5,9 +5,10 @@ main branch for ``?tag=`` and ``OCI-Tag``.
 """
 
 from node.api.oci.answer import VERSION
-from node.api.oci.content import content_headers, unmodified
+from node.api.oci.content import content_headers, unmodified, whole
 from node.http.message import Request, Response
-from node.registry.images import delete_image, open_manifest, put_manifest
+from node.registry.images import OpenManifest, delete_image, open_manifest, put_manifest
+from node.registry.incoming import Share
 from node.registry.registry import Registry
 from node.registry.tags import delete_tag
 from protocol.auth.caller import Caller
@@ -25,7 +26,13 @@ async def get_manifest(registry: Registry, caller: Caller, request: Request) -> 
     stored = await open_manifest(registry, caller, name, wanted)
     headers = content_headers(stored.digest, stored.media_type, download=False, immutable=is_digest(wanted))
     status = unmodified(request, stored.digest)
-    return Response(status, tuple(headers)) if status else Response(200, tuple(headers), stored.data)
+    if not isinstance(stored, OpenManifest):
+        return Response(status, tuple(headers)) if status else Response(200, tuple(headers), stored.data)
+    blob = stored.blob
+    if status:
+        blob.release()
+        return Response(status, tuple(headers))
+    return Response(200, tuple(headers), whole(blob.read, blob.size, fd=blob.fd, release=blob.release))
 
 
 async def put_manifest_or_tags(registry: Registry, caller: Caller, request: Request) -> Response:
@@ -37,11 +44,12 @@ async def put_manifest_or_tags(registry: Registry, caller: Caller, request: Requ
         tags = list(dict.fromkeys([TagName(wanted), *tags]))
     if len(tags) > MAX_TAGS:
         raise ManifestTooLarge(f"{len(tags)} tags in one push; {MAX_TAGS} are taken")
-    data = await _received(request, registry.settings.manifest_limit)
     content_type = request.headers.get("content-type")
-    put = await put_manifest(
-        registry, caller, name, data, content_type, digest=wanted if is_digest(wanted) else None, tags=tags
-    )
+    with registry.incoming.share() as share:
+        data = await _received(request, registry.settings.manifest_limit, share)
+        put = await put_manifest(
+            registry, caller, name, data, content_type, digest=wanted if is_digest(wanted) else None, tags=tags
+        )
     headers = [("location", f"/v2/{name}/manifests/{put.digest}"), ("docker-content-digest", put.digest), VERSION]
     if put.subject is not None:
         headers.append(("oci-subject", put.subject))
@@ -60,7 +68,7 @@ async def delete_manifest_or_tag(registry: Registry, caller: Caller, request: Re
     return Response(202, (VERSION,))
 
 
-async def _received(request: Request, limit: int) -> bytes:
+async def _received(request: Request, limit: int, share: Share) -> bytes:
     length = request.body.length
     if length is not None and length > limit:
         raise ManifestTooLarge(f"a manifest of {length} bytes; at most {limit} are taken")
@@ -71,6 +79,7 @@ async def _received(request: Request, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise ManifestTooLarge(f"a manifest of more than {limit} bytes")
+        share.grow(size)
     if length is not None and size != length:
         raise SizeInvalid(f"{size} bytes came where {length} were announced")
     return b"".join(parts)

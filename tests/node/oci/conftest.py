@@ -62,9 +62,15 @@ class Door:
         self, method: str, target: str, body: bytes = b"", *, chunked: bool = False, **headers: str
     ) -> Got:
         """Send one request; *headers* have underscores for dashes."""
+        return await read(
+            method, await self.application(self.request(method, target, body, chunked=chunked, **headers))
+        )
+
+    def request(self, method: str, target: str, body: bytes = b"", *, chunked: bool = False, **headers: str) -> Request:
+        """Return the request that a call sends."""
         path, _, query = target.partition("?")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = Request(
+        return Request(
             method,
             unquote(path),
             tuple(parse_qsl(query, keep_blank_values=True)),
@@ -76,7 +82,6 @@ class Door:
             "127.0.0.1",
             "id",
         )
-        return await read(method, await self.application(request))
 
 
 async def read(method: str, response: Response) -> Got:

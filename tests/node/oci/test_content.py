@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from node.http.message import Pieces
+from node.registry.incoming import FREE
 from protocol.oci.digest import digest_of, packed
 from protocol.oci.mediatype import OCI_IMAGE, OCI_INDEX
-from tests.node.oci.conftest import Door, Got
+from tests.node.oci.conftest import Door, Got, read
 from tests.node.registry.world import APP, OTHER, descriptor, image, push_blob, push_image
 
 DATA = os.urandom(1_048_560 + 5_000)  # Two chunks.
@@ -219,3 +221,28 @@ async def test_referrers_keep_their_filter_from_page_to_page(door: Door) -> None
     assert sorted(found) == ["0", "2", "4"]
     nothing = await door("GET", f"/v2/none/referrers/{subject}")
     assert (nothing.status, json.loads(nothing.body)["manifests"]) == (200, [])
+
+
+async def test_a_large_manifest_is_sent_in_pieces_and_let_go_of(door: Door) -> None:
+    await push_blob(door.registry, b"{}")
+    manifest = image(b"{}", annotations={"a": "x" * 90_000})
+    path = f"/v2/{APP}/manifests/{digest_of(manifest)}"
+    assert (await door("PUT", path, manifest, content_type=OCI_IMAGE)).status == 201
+    response = await door.application(door.request("GET", path))
+    assert isinstance(response.body, Pieces)  # A reader that is slow holds no copy of it.
+    assert (await read("GET", response)).body == manifest
+    assert (await door("HEAD", path)).headers["content-type"] == OCI_IMAGE
+    assert (await door("GET", path, if_none_match="*")).status == 304
+
+
+async def test_large_manifests_share_a_budget_while_they_come_in(door: Door) -> None:
+    await push_blob(door.registry, b"{}")
+    small, large = image(b"{}"), image(b"{}", annotations={"a": "x" * 90_000})
+    before = door.registry.incoming.left
+    with door.registry.incoming.share() as others:
+        others.grow(before + FREE)
+        got = await door("PUT", f"/v2/{APP}/manifests/1", large, content_type=OCI_IMAGE)
+        assert (got.status, code(got), got.headers["retry-after"]) == (503, "TOOMANYREQUESTS", "1")
+        assert (await door("PUT", f"/v2/{APP}/manifests/2", small, content_type=OCI_IMAGE)).status == 201
+    assert (await door("PUT", f"/v2/{APP}/manifests/1", large, content_type=OCI_IMAGE)).status == 201
+    assert door.registry.incoming.left == before

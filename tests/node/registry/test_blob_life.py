@@ -7,7 +7,7 @@ import trio
 
 from node.registry.blobs import delete_blob, open_blob, stat_blob
 from node.registry.collection import collect_step
-from node.registry.images import delete_image, open_manifest
+from node.registry.images import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.orphans import delete_abandoned
 from node.registry.registry import Registry
@@ -29,6 +29,7 @@ from tests.node.registry.world import (
     World,
     content,
     image,
+    manifest_bytes,
     push_blob,
     push_image,
 )
@@ -47,7 +48,7 @@ async def counts_are_right(registry: Registry) -> AsyncIterator[None]:
 
 
 async def get(registry: Registry, reference: Reference) -> bytes:
-    return (await open_manifest(registry, ALICE, APP, reference)).data
+    return await manifest_bytes(registry, reference)
 
 
 def chunks(registry: Registry) -> int:

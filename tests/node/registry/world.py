@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.registry.blobs import open_blob
 from node.registry.commit import stored_clock
-from node.registry.images import Put, put_manifest
+from node.registry.images import OpenManifest, Put, open_manifest, put_manifest
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.registry.uploads import Source, begin_upload, finish_upload
@@ -27,6 +27,7 @@ from protocol.errors import Denied
 from protocol.oci.digest import Digest, digest_of
 from protocol.oci.mediatype import OCI_IMAGE, OCI_INDEX
 from protocol.oci.names import RepositoryName, TagName
+from protocol.oci.reference import Reference
 from protocol.sync.entries import Blob
 from protocol.sync.record import Record
 
@@ -162,5 +163,18 @@ async def content(registry: Registry, name: RepositoryName, digest: Digest) -> b
                 async for one in blob.read(0, blob.size)
             ]
         )
+    finally:
+        blob.release()
+
+
+async def manifest_bytes(registry: Registry, reference: Reference) -> bytes:
+    """Return a manifest of APP, also one that is only opened."""
+    stored = await open_manifest(registry, ALICE, APP, reference)
+    if not isinstance(stored, OpenManifest):
+        return stored.data
+    blob = stored.blob
+    try:
+        parts = [part async for part in blob.read(0, blob.size)]
+        return b"".join(one if isinstance(one, bytes) else os.pread(blob.fd, one.length, one.offset) for one in parts)
     finally:
         blob.release()
