@@ -8,16 +8,19 @@ In ``meta`` each write runs in a nested transaction, so that one that raises und
 for each (measured, lmdb 3.0), where a commit with its syncs takes hundreds. In ``chunks`` nesting costs 0.4 ms a
 chunk: there a write that raises aborts the group, which runs again without it.
 
-A commit that fails leaves the disk in doubt: from then on the writer refuses, reads go on, and the store has to be
-opened anew.
+A commit that fails because the disk is full changed nothing: LMDB writes the page that makes a commit count last of
+all. So the writer refuses, and goes on when there is room. One that fails otherwise, or in that last page, leaves the
+disk in doubt: from then on the writer refuses, reads go on, and the store has to be opened anew.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import lmdb
+import structlog
 import trio
 
 from node.store.table import WriteTxn
@@ -26,6 +29,9 @@ from protocol.errors import StoreFull, StoreReadOnly
 Result = TypeVar("Result")
 
 MAX_GROUP = 256  # Writes per transaction: bounds how long one group can hold up the next.
+_ROOM = 16 * 2**20  # Bytes free below which a commit that failed is taken to have found the disk full.
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +101,7 @@ async def _write_forever(
                 group.append(jobs.receive_nowait())
             if not await trio.to_thread.run_sync(commit, env, group, limiter=thread):
                 writer.broken = True
+                log.error("the disk failed", store=env.path(), reason=str(group[0].error))
             writer.commits += 1
             for job in group:
                 job.done.set()
@@ -110,7 +117,7 @@ def _commit_nested(env: "lmdb.Environment", group: list[_Job]) -> bool:
                 except Exception as error:  # noqa: BLE001 - its caller knows what it means.
                     job.error = _translated(error)
     except lmdb.Error as error:
-        return _fail(group, error)
+        return _fail(env, group, error)
     return True
 
 
@@ -126,7 +133,7 @@ def _commit_flat(env: "lmdb.Environment", group: list[_Job]) -> bool:
                 waiting = []
         except lmdb.Error as error:
             if not waiting:
-                return _fail(group, error)
+                return _fail(env, group, error)
             job.error = _translated(error)
             waiting = [one for one in waiting if one is not job]
         except Exception as error:  # noqa: BLE001 - its caller knows what it means.
@@ -135,10 +142,19 @@ def _commit_flat(env: "lmdb.Environment", group: list[_Job]) -> bool:
     return True
 
 
-def _fail(group: list[_Job], error: lmdb.Error) -> bool:
+def _fail(env: "lmdb.Environment", group: list[_Job], error: lmdb.Error) -> bool:
+    """Tell all of *group* that their commit failed; return whether the next one may be tried."""
+    is_panic = isinstance(error, lmdb.PanicError)  # The last page of the commit before was the one that failed.
+    is_full = not is_panic and (isinstance(error, lmdb.MapFullError) or _is_disk_full(env))
     for job in group:
-        job.error = job.error or _translated(error)
-    return isinstance(error, lmdb.MapFullError)  # A full map undoes the transaction and harms nothing.
+        job.error = job.error or (StoreFull("the store has no room left") if is_full else _translated(error))
+    return is_full
+
+
+def _is_disk_full(env: "lmdb.Environment") -> bool:
+    # The error does not tell: where only part of a page fits, LMDB calls it an I/O error.
+    status = os.statvfs(env.path())
+    return status.f_bavail * status.f_frsize < _ROOM
 
 
 def _translated(error: Exception) -> Exception:

@@ -1,15 +1,18 @@
 """Writes that share a commit: each is durable when it returns, and one that fails undoes only itself."""
 
+import os
 import resource
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from threading import Event, get_ident
 
 import pytest
 import trio
 import trio.testing
 
-from node.store.meta import Meta
+from node.store.meta import Meta, open_meta
 from node.store.table import BytesTable, WriteTxn
 from node.store.writer import Writer, open_writer
 from protocol.errors import StoreFull, StoreReadOnly
@@ -133,6 +136,39 @@ async def test_after_a_commit_that_failed_nothing_is_written_and_reads_go_on(
         with pytest.raises(StoreReadOnly, match="anew"):
             await writer.write(put(table, b"3"))
         assert keys(meta, table) == [b"1"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB, for as long as the test; only root can have one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24M", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:  # noqa: S603 - as above.
+        pytest.skip("a file system can be mounted by root only")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607 - likewise.
+
+
+@NESTED_OR_FLAT
+async def test_after_a_full_disk_has_room_again_writes_go_on(small_disk: Path, nested: bool) -> None:
+    folder = small_disk / "meta"
+    folder.mkdir()
+    with open_meta(folder, map_size=2**30) as meta:
+        table = BytesTable(meta.env, "test")
+        async with open_writer(meta.env, nested=nested) as writer:
+            await writer.write(put(table, b"1"))
+            os.posix_fallocate((ballast := os.open(small_disk / "b", os.O_CREAT | os.O_RDWR)), 0, 20 * 2**20)
+            for _ in range(2):
+                with pytest.raises(StoreFull):
+                    await writer.write(put(table, b"2", 2**23))
+            assert not writer.broken
+            os.close(ballast)
+            (small_disk / "b").unlink()
+            await writer.write(put(table, b"3", 2**23))
+        assert keys(meta, table) == [b"1", b"3"]
 
 
 async def test_a_cancelled_write_leaves_the_writer_to_the_others(meta: Meta, table: BytesTable) -> None:
