@@ -190,9 +190,18 @@ class Ingest:
                 return
 
     def _make_room(self, left: int | None) -> None:
-        """Grow the buffer in steps: a thousand small uploads must not take a thousand chunks of memory."""
-        wanted = self._filled + (max(_SMALL, self._filled * 3) if left is None else left)
-        if len(self._buffer) > self._filled and (left is None or len(self._buffer) >= min(wanted, CHUNK_SIZE)):
+        """Grow the buffer in steps: a thousand small uploads must not take a thousand chunks of memory.
+
+        Nor do a thousand that announce much and send little: the first chunk takes steps whatever was announced.
+        """
+        step = max(_SMALL, self._filled * 3)
+        if left is not None and self._whole:
+            wanted = self._filled + left
+            enough = min(wanted, CHUNK_SIZE)
+        else:
+            wanted = self._filled + (step if left is None else min(left, step))
+            enough = self._filled + 1
+        if len(self._buffer) >= enough:
             return
         grown = self._sink.buffer() if wanted >= CHUNK_SIZE else bytearray(wanted)
         grown[: self._filled] = self._buffer[: self._filled]

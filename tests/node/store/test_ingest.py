@@ -172,6 +172,20 @@ async def test_an_upload_that_waits_holds_no_buffer(store: Store) -> None:
     assert await ingest.finish("sha256") == (digest_of(CONTENT), map_of(CONTENT))
 
 
+async def test_an_upload_that_announces_much_and_sends_little_takes_little(store: Store) -> None:
+    ingest = Ingest(store.sink, "sha256")
+    held: list[int] = []
+
+    async def receive_into(view: memoryview) -> int:
+        await trio.lowlevel.checkpoint()
+        held.append(len(ingest._buffer))  # Nothing else tells what waits here.
+        return len(view) if len(held) < 4 else 0
+
+    await ingest.fill(receive_into, 2**40)
+    assert held == [2**16, 2**18, 2**20 - 16, 2**20 - 16]
+    assert ingest.size == CHUNK_SIZE
+
+
 async def test_buffers_go_back_to_those_who_wait(store: Store) -> None:
     for _ in range(3):
         ingest = Ingest(store.sink, "sha256")
