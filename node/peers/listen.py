@@ -30,7 +30,7 @@ from protocol.wire.messages import CALL_ID_SIZE, Open
 from protocol.wire.sessions import Standing, agree
 
 OPEN_PATIENCE = 30.0  # Seconds for the dialler to come for a call.
-MAX_JOINING = 4  # Joiners that are looked at or wait; strangers all.
+MAX_JOINING = 4  # Requests to join that are looked at at once; strangers all.
 
 PEER_LIMITS = Limits(
     connections=1024,
@@ -126,20 +126,30 @@ class PeerPort:
 
     async def _on_join(self, request: Request, where: list[str]) -> Response:
         identity = self._home.identity
-        if identity.is_local or self._joining >= MAX_JOINING:
+        if identity.is_local:
+            return _refused(503, "no one can join here")
+        if where == ["authority"]:
+            return Response(200, body=identity.authority.pem)
+        try:
+            # Before one of the few places is taken: a stranger may send it as slowly as bodies may come.
+            join = msgspec.msgpack.decode(await read_all(request.body, MAX_JOIN), type=Join)
+        except (msgspec.MsgspecError, RecursionError, PeerFault):
+            return _refused(400, "not a request to join")
+        return await self._admit(request, join)
+
+    async def _admit(self, request: Request, join: Join) -> Response:
+        identity = self._home.identity
+        if self._joining >= MAX_JOINING:
             return _refused(503, "no one can join here now")
         self._joining += 1
         try:
-            if where == ["authority"]:
-                return Response(200, body=identity.authority.pem)
-            join = msgspec.msgpack.decode(await read_all(request.body, MAX_JOIN), type=Join)
             regions, now = self._home.known_regions(), self._home.now()
             joined = await trio.to_thread.run_sync(lambda: redeem(identity, join, regions, now=now))
-        except (msgspec.MsgspecError, RecursionError, PeerFault):
-            return _refused(400, "not a request to join")
         except Refusal as refusal:
             log.warning("join refused", client=request.client, reason=str(refusal))
             return _refused(refusal.status, str(refusal))
+        except PeerFault:
+            return _refused(400, "not a request to join")
         finally:
             self._joining -= 1
         log.info("node joined", peer=str(joined.name), client=request.client)

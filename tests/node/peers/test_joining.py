@@ -11,6 +11,7 @@ from node.peers.certificates import make_request, spki
 from node.peers.identity import Identity, create_identity, has_identity, load_identity
 from node.peers.invitations import invite, redeem
 from node.peers.joining import join
+from node.peers.listen import MAX_JOINING
 from node.peers.tls import client_context, joining_context
 from protocol.auth.invitation import format_token, parse_token, proof, verifier
 from protocol.auth.names import Account, Region
@@ -88,6 +89,17 @@ async def test_an_address_that_is_not_reached_is_passed_over(cluster: Cluster, t
     alone = format_token(msgspec.structs.replace(invitation, addresses=("127.0.0.1:1",)))
     with pytest.raises(NotReady, match="is it running"):
         await join(alone, tmp_path / "c", now=time.time())
+
+
+async def test_strangers_who_say_nothing_keep_nobody_from_joining(cluster: Cluster, tmp_path: Path) -> None:
+    a = await cluster.init("a")
+    async with connect(a.address, joining_context()) as connection:
+        silent = [await connection.request("/join", body=None) for _ in range(MAX_JOINING)]
+        assert (await post(connection, "/join/authority"))[0] == 200  # They have all been seen.
+        b = await join(a.invite(), tmp_path / "b", now=time.time())
+        for stream in silent:
+            stream.close()
+    assert b.registry == a.identity.registry
 
 
 async def test_a_stranger_may_join_and_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
