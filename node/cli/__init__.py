@@ -1,8 +1,9 @@
 """The ``entrepot`` command.
 
-A command parses its arguments, asks the node that serves the data directory over its control socket, and prints. It
-opens no store: only ``init``, ``join`` and ``serve`` work on the directory itself, and ``invite``, ``trust`` and
-``authority`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit codes of ``failures``.
+A command parses its arguments, asks the node that serves the data directory over its control socket, and prints. Only
+``init``, ``join``, ``serve`` and ``check`` work on the directory itself, the last two with its store, and ``invite``,
+``trust`` and ``authority`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit codes of
+``failures``.
 
 * ``main``         the entry point and the table of commands, which imports only what the one given needs
 * ``options``      ``--data``, ``--json``, examples in the help
@@ -14,6 +15,7 @@ opens no store: only ``init``, ``join`` and ``serve`` work on the directory itse
 * ``trust``        accounts that this one trusts
 * ``directory``    what these do where no node runs
 * ``images``       repo, tag, image, du
+* ``check``        whether the store of a stopped node is as it has to be
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules
 * ``peers``        the other nodes

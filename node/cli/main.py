@@ -34,6 +34,7 @@ COMMANDS = {
     "tag": Row("node.cli.images", "tag", "Tags."),
     "image": Row("node.cli.images", "image", "Images."),
     "du": Row("node.cli.images", "du", "Show what takes how much room."),
+    "check": Row("node.cli.check", "check", "Prove that a store is as it has to be."),
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),

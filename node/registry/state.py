@@ -60,6 +60,21 @@ def apply_entry(change: Change, entry: Known) -> None:
             _apply_tag(change, entry)
 
 
+def repository_place(name: RepositoryName) -> bytes:
+    """Return what a repository is called in fingerprints, the same at every replica."""
+    return b"repository\0" + name.encode()
+
+
+def image_place(name: RepositoryName, short: bytes) -> bytes:
+    """Return what an image is called in fingerprints; *short* is the short form of its digest."""
+    return b"image\0" + name.encode() + b"\0" + short
+
+
+def tag_place(name: RepositoryName, tag: str) -> bytes:
+    """Return what a tag is called in fingerprints."""
+    return b"tag\0" + name.encode() + b"\0" + tag.encode()
+
+
 def _apply_repository(change: Change, entry: RepositoryPut | RepositoryDelete) -> None:
     name = entry.key.repository
     row = change.meta.repositories.get(change.txn, name)
@@ -100,7 +115,7 @@ def _put_repository(
     change: Change, name: RepositoryName, row: RepositoryRow | None, state: RepositoryState
 ) -> RepositoryRow:
     old = None if row is None else row.state
-    key = b"repository\0" + name.encode()
+    key = repository_place(name)
     change.meta.sums.replace(change.txn, key, entry_hash(key, old), entry_hash(key, state))
     if row is None:
         return change.meta.repositories.add(change.txn, name, state)
@@ -119,7 +134,7 @@ def _put_image(
 ) -> None:
     if new is old:
         return
-    key = b"image\0" + name.encode() + b"\0" + packed(digest)
+    key = image_place(name, packed(digest))
     change.meta.sums.replace(change.txn, key, entry_hash(key, old), entry_hash(key, new))
     change.meta.images.put(change.txn, row.number, digest, new)
     before = None if old is None else old.shown
@@ -142,7 +157,7 @@ def _put_tag(
 ) -> None:
     if new is old:
         return
-    key = b"tag\0" + name.encode() + b"\0" + tag.encode()
+    key = tag_place(name, tag)
     change.meta.sums.replace(change.txn, key, entry_hash(key, old), entry_hash(key, new))
     change.meta.tags.put(change.txn, row.number, tag, new)
 

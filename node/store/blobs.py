@@ -23,7 +23,7 @@ from protocol.oci.digest import Digest, packed, unpacked
 INLINE_SIZE = 16_320  # Bytes: with its seal and the page header such a value fills 4 pages.
 DUE_AFTER = 25 * 3600  # Seconds: 24 hours are promised, and a due time moves at most once an hour.
 _RENEW_AFTER = 3600  # Seconds.
-_SEGMENT = 500 * 32  # Bytes of a chunk map in one value.
+SEGMENT = 500 * 32  # Bytes of a chunk map in one value.
 
 
 class BlobRow(msgspec.Struct, frozen=True, array_like=True):
@@ -257,8 +257,8 @@ class Blobs:
     def _put_map(self, txn: WriteTxn, key: bytes, number: int, hashes: bytes) -> None:
         place = number.to_bytes(8, "big")
         self.numbers.put(txn, place, key)
-        for segment in range(ceil(len(hashes) / _SEGMENT)):
-            part = hashes[segment * _SEGMENT : (segment + 1) * _SEGMENT]
+        for segment in range(ceil(len(hashes) / SEGMENT)):
+            part = hashes[segment * SEGMENT : (segment + 1) * SEGMENT]
             self.maps.put(txn, place + segment.to_bytes(4, "big"), part)
 
     def _drop_map(self, txn: WriteTxn, number: int) -> None:

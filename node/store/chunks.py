@@ -47,7 +47,7 @@ class Chunks:
 
     def put(self, txn: WriteTxn, number: int, index: int, data: bytes | bytearray | memoryview) -> None:
         """Add or replace one chunk."""
-        room = next(size for size in _TAIL_SIZES if size >= len(data))
+        room = stored_length(len(data))
         if room != len(data):
             data = bytes(data) + bytes(room - len(data))
         txn.put(_key(number, index), data, db=self._db)
@@ -60,6 +60,20 @@ class Chunks:
             if view is None:
                 raise LookupError(f"chunk {index} of blob {number}")
             found.append(address_of(view) - self._map)
+        return found
+
+    def lengths(self, txn: ViewTxn, number: int, *, first: int, limit: int) -> list[tuple[int, int]]:
+        """Return index and stored length, with padding, of at most *limit* chunks from *first* on; reads no chunk."""
+        found: list[tuple[int, int]] = []
+        prefix = number.to_bytes(8, "big")
+        with txn.cursor(self._db) as cursor:
+            here = cursor.set_range(_key(number, first))
+            while here and len(found) < limit:
+                key = bytes(cursor.key())
+                if not key.startswith(prefix):
+                    break
+                found.append((int.from_bytes(key[8:], "big"), len(cursor.value())))
+                here = cursor.next()
         return found
 
     def load(self, number: int, index: int, length: int) -> bytes:
@@ -113,11 +127,13 @@ class Chunks:
 
 
 @contextmanager
-def open_chunks(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[Chunks]:
+def open_chunks(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> Iterator[Chunks]:
     """Open the environment in the directory *path*, which exists; close it at the end. Durable, as ``open_meta``."""
     data = path / "data.mdb"
     with (
-        lmdb.open(str(path), map_size=map_size, max_dbs=4, max_readers=256, lib_version=0) as env,
+        lmdb.open(
+            str(path), map_size=map_size, max_dbs=4, max_readers=256, readonly=readonly, lib_version=0
+        ) as env,
         data.open("rb") as file,
     ):
         yield Chunks(env, data, file.fileno())
@@ -126,6 +142,11 @@ def open_chunks(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[Chunks]:
 def chunk_count(size: int) -> int:
     """Return how many chunks *size* bytes make."""
     return -(-size // CHUNK_SIZE)
+
+
+def stored_length(length: int) -> int:
+    """Return how long a chunk of *length* bytes is with its padding."""
+    return next(size for size in _TAIL_SIZES if size >= length)
 
 
 def _key(number: int, index: int) -> bytes:

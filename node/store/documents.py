@@ -9,15 +9,15 @@ class Documents:
     """key: the document's name -> its bytes."""
 
     def __init__(self, env: "lmdb.Environment") -> None:
-        self._table = BytesTable(env, "documents")
+        self.rows = BytesTable(env, "documents")
 
     def get(self, txn: ReadTxn, name: str) -> bytes | None:
         """Return the document, or ``None``."""
-        return self._table.get(txn, name.encode())
+        return self.rows.get(txn, name.encode())
 
     def put(self, txn: WriteTxn, name: str, data: bytes) -> None:
         """Add or replace."""
-        self._table.put(txn, name.encode(), data)
+        self.rows.put(txn, name.encode(), data)
 
     def number(self, txn: ReadTxn, name: str) -> int:
         """Return a counter, 0 where there is none."""

@@ -32,28 +32,28 @@ class Journal:
     """Records, heads and cursors."""
 
     def __init__(self, env: "lmdb.Environment") -> None:
-        self._records = BytesTable(env, "journal")
+        self.records = BytesTable(env, "journal")
         """key: u64 number in local order, from 1 -> the record as on the wire."""
-        self._places = BytesTable(env, "records")
+        self.places = BytesTable(env, "records")
         """key: node, incarnation, u64 sequence number -> u64 number in local order."""
-        self._heads = Table(env, "heads", Head)
+        self.heads = Table(env, "heads", Head)
         """key: node, incarnation -> ``Head``."""
-        self._cursors = Table(env, "cursors", Cursor)
+        self.cursors = Table(env, "cursors", Cursor)
         """key: a follower's name, or ``last`` -> ``Cursor``."""
 
     def head(self, txn: ReadTxn, node: str, incarnation: bytes) -> Head:
         """Return the end of a writer's chain, or that of an empty one."""
-        return self._heads.get(txn, node.encode() + incarnation) or Head()
+        return self.heads.get(txn, node.encode() + incarnation) or Head()
 
     def append(self, txn: WriteTxn, dot: Dot, data: bytes, head: Head) -> int:
         """Append record *dot*, after which its writer's chain ends in *head*; return its number in local order."""
         number = self.last(txn) + 1
         place = number.to_bytes(8, "big")
         writer = dot.node.encode() + dot.incarnation
-        self._records.put(txn, place, data)
-        self._places.put(txn, writer + dot.seq.to_bytes(8, "big"), place)
-        self._heads.put(txn, writer, head)
-        self._cursors.put(txn, _LAST, Cursor(number))
+        self.records.put(txn, place, data)
+        self.places.put(txn, writer + dot.seq.to_bytes(8, "big"), place)
+        self.heads.put(txn, writer, head)
+        self.cursors.put(txn, _LAST, Cursor(number))
         return number
 
     def last(self, txn: ReadTxn) -> int:
@@ -62,14 +62,14 @@ class Journal:
 
     def cursor(self, txn: ReadTxn, follower: str) -> int:
         """Return the number of the last record that *follower* is done with."""
-        cursor = self._cursors.get(txn, follower.encode())
+        cursor = self.cursors.get(txn, follower.encode())
         return 0 if cursor is None else cursor.position
 
     def move(self, txn: WriteTxn, follower: str, position: int) -> None:
         """Say that *follower* is done with all records up to *position*."""
-        self._cursors.put(txn, follower.encode(), Cursor(position))
+        self.cursors.put(txn, follower.encode(), Cursor(position))
 
     def after(self, txn: ReadTxn, position: int, *, limit: int) -> list[tuple[int, bytes]]:
         """Return at most *limit* records beyond *position*, each with its number in local order."""
-        rows = self._records.items(txn, b"", after=position.to_bytes(8, "big"), limit=limit)
+        rows = self.records.items(txn, b"", after=position.to_bytes(8, "big"), limit=limit)
         return [(int.from_bytes(key, "big"), data) for key, data in rows]

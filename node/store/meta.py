@@ -42,13 +42,20 @@ class Meta:
 
 
 @contextmanager
-def open_meta(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[Meta]:
+def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> Iterator[Meta]:
     """Open the environment in the directory *path*, which exists; close it at the end.
 
     Durable: the sync defaults stay. Never ``writemap``, with which a full disk kills the process. ``lib_version=0``
     holds the 0.9 file format, to which the chunk size is fitted.
     """
-    with lmdb.open(str(path), map_size=map_size, max_dbs=MAX_TABLES, max_readers=MAX_READERS, lib_version=0) as env:
+    with lmdb.open(
+        str(path),
+        map_size=map_size,
+        max_dbs=MAX_TABLES,
+        max_readers=MAX_READERS,
+        readonly=readonly,
+        lib_version=0,
+    ) as env:
         yield Meta(
             env,
             Repositories(env),

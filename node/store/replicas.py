@@ -35,44 +35,44 @@ class Replicas:
     """The tables. A destination or source is its text, ``account/region``, ended by NUL."""
 
     def __init__(self, env: "lmdb.Environment") -> None:
-        self._status = Table(env, "replication-status", StatusRow)
+        self.statuses = Table(env, "replication-status", StatusRow)
         """key: destination, NUL, u64 repository, digest in short form -> ``StatusRow``."""
-        self._open = BytesTable(env, "replication-open")
+        self.open = BytesTable(env, "replication-open")
         """key: destination, NUL, u64 ``wanted``, u64 repository, digest -> nothing: the rows that are not done."""
-        self._taken = BytesTable(env, "replication-taken")
+        self.taken_at = BytesTable(env, "replication-taken")
         """key: source, NUL, repository, NUL, digest or tag -> u64 clock of the last that was done."""
-        self._arrived = BytesTable(env, "replication-arrived")
+        self.arrived = BytesTable(env, "replication-arrived")
         """key: u64 number of a record in local order -> nothing: what it says came from another registry."""
 
     def note_arrived(self, txn: WriteTxn, position: int) -> None:
         """Say that the record came from another registry, until a follower has passed it."""
-        self._arrived.put(txn, position.to_bytes(8, "big"), b"")
+        self.arrived.put(txn, position.to_bytes(8, "big"), b"")
 
     def pass_arrived(self, txn: WriteTxn, position: int) -> bool:
         """Return whether the record came from another registry, and forget it."""
-        return self._arrived.delete(txn, position.to_bytes(8, "big"))
+        return self.arrived.delete(txn, position.to_bytes(8, "big"))
 
     def status(self, txn: ReadTxn, destination: str, repository: int, digest: Digest) -> StatusRow | None:
         """Return how far the image has come there, or ``None`` if it never was for there."""
-        return self._status.get(txn, _prefix(destination) + image_key(repository, digest))
+        return self.statuses.get(txn, _prefix(destination) + image_key(repository, digest))
 
     def put(self, txn: WriteTxn, destination: str, repository: int, digest: Digest, row: StatusRow) -> None:
         """Add or replace, and keep the open rows in step."""
         key = image_key(repository, digest)
-        old = self._status.get(txn, _prefix(destination) + key)
+        old = self.statuses.get(txn, _prefix(destination) + key)
         if old is not None and old.status != "COMPLETE":
-            self._open.delete(txn, _open_key(destination, old.wanted, key))
-        self._status.put(txn, _prefix(destination) + key, row)
+            self.open.delete(txn, open_key(destination, old.wanted, key))
+        self.statuses.put(txn, _prefix(destination) + key, row)
         if row.status != "COMPLETE":
-            self._open.put(txn, _open_key(destination, row.wanted, key), b"")
+            self.open.put(txn, open_key(destination, row.wanted, key), b"")
 
     def delete(self, txn: WriteTxn, destination: str, repository: int, digest: Digest) -> None:
         """Forget the image there: it is no longer here either."""
         key = image_key(repository, digest)
-        old = self._status.get(txn, _prefix(destination) + key)
+        old = self.statuses.get(txn, _prefix(destination) + key)
         if old is not None:
-            self._open.delete(txn, _open_key(destination, old.wanted, key))
-            self._status.delete(txn, _prefix(destination) + key)
+            self.open.delete(txn, open_key(destination, old.wanted, key))
+            self.statuses.delete(txn, _prefix(destination) + key)
 
     def open_rows(
         self, txn: ReadTxn, destination: str, *, after: bytes = b"", limit: int
@@ -82,7 +82,7 @@ class Replicas:
         *after* is the place of the last one of the page before.
         """
         prefix = _prefix(destination)
-        keys = [key[len(prefix) :] for key in self._open.keys(txn, prefix, after=after, limit=limit)]
+        keys = [key[len(prefix) :] for key in self.open.keys(txn, prefix, after=after, limit=limit)]
         return [(key, int.from_bytes(key[8:16], "big"), unpacked(key[16:])) for key in keys]
 
     def page(
@@ -90,7 +90,7 @@ class Replicas:
     ) -> list[tuple[int, Digest, StatusRow]]:
         """Return how far images have come there, by repository number and digest, beyond the key *after*."""
         prefix = _prefix(destination)
-        rows = self._status.items(txn, prefix, after=after, limit=limit)
+        rows = self.statuses.items(txn, prefix, after=after, limit=limit)
         return [
             (int.from_bytes(key[len(prefix) : len(prefix) + 8], "big"), unpacked(key[len(prefix) + 8 :]), row)
             for key, row in rows
@@ -100,7 +100,7 @@ class Replicas:
         """Return every destination that has a row."""
         found: list[str] = []
         after = b""
-        while keys := self._status.bytes.keys(txn, b"", after=after, limit=1):
+        while keys := self.statuses.bytes.keys(txn, b"", after=after, limit=1):
             name = keys[0].partition(b"\0")[0]
             found.append(name.decode())
             after = name + b"\1"
@@ -108,11 +108,11 @@ class Replicas:
 
     def taken(self, txn: ReadTxn, source: str, repository: RepositoryName, what: str) -> int:
         """Return the clock of what was last done for a digest or tag from *source*, 0 if nothing was."""
-        return int.from_bytes(self._taken.get(txn, _taken_key(source, repository, what)) or b"", "big")
+        return int.from_bytes(self.taken_at.get(txn, _taken_key(source, repository, what)) or b"", "big")
 
     def take(self, txn: WriteTxn, source: str, repository: RepositoryName, what: str, hlc: int) -> None:
         """Take note of what was done."""
-        self._taken.put(txn, _taken_key(source, repository, what), hlc.to_bytes(8, "big"))
+        self.taken_at.put(txn, _taken_key(source, repository, what), hlc.to_bytes(8, "big"))
 
 
 def status_place(repository: int, digest: Digest) -> bytes:
@@ -124,7 +124,8 @@ def _prefix(registry: str) -> bytes:
     return registry.encode() + b"\0"
 
 
-def _open_key(destination: str, wanted: int, key: bytes) -> bytes:
+def open_key(destination: str, wanted: int, key: bytes) -> bytes:
+    """Return the place of a row that is not done; *key* is u64 repository and digest in short form."""
     return _prefix(destination) + wanted.to_bytes(8, "big") + key
 
 

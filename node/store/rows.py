@@ -151,7 +151,7 @@ class Tags:
 
     def lose(self, txn: WriteTxn, repository: int, tag: TagName, lost: TagDot) -> None:
         """Keep a value that no longer counts."""
-        self.history.put(txn, _history_key(repository, tag, lost), lost)
+        self.history.put(txn, history_key(repository, tag, lost), lost)
 
     def lost(self, txn: ReadTxn, repository: int, tag: TagName) -> list[TagDot]:
         """Return what the tag pointed at before, oldest clock first."""
@@ -160,46 +160,46 @@ class Tags:
 
     def forget(self, txn: WriteTxn, repository: int, tag: TagName, lost: TagDot) -> None:
         """Drop a row of the history."""
-        self.history.delete(txn, _history_key(repository, tag, lost))
+        self.history.delete(txn, history_key(repository, tag, lost))
 
 
 class Repositories:
     """Repository names, those that exist and those that did."""
 
     def __init__(self, env: "lmdb.Environment") -> None:
-        self._rows = Table(env, "repositories", RepositoryRow)
+        self.rows = Table(env, "repositories", RepositoryRow)
         """key: name in ASCII -> ``RepositoryRow``."""
-        self._names = BytesTable(env, "repository-names")
+        self.numbers = BytesTable(env, "repository-names")
         """key: u64 number -> name."""
 
     def get(self, txn: ReadTxn, name: RepositoryName) -> RepositoryRow | None:
         """Return the row, of a repository that exists or of one that did."""
-        return self._rows.get(txn, name.encode())
+        return self.rows.get(txn, name.encode())
 
     def put(self, txn: WriteTxn, name: RepositoryName, row: RepositoryRow) -> None:
         """Add or replace."""
-        self._rows.put(txn, name.encode(), row)
+        self.rows.put(txn, name.encode(), row)
 
     def add(self, txn: WriteTxn, name: RepositoryName, state: RepositoryState) -> RepositoryRow:
         """Give a name that is new here its number."""
-        last = self._names.last_key(txn)
+        last = self.numbers.last_key(txn)
         row = RepositoryRow(1 + int.from_bytes(last or b"", "big"), state)
-        self._names.put(txn, row.number.to_bytes(8, "big"), name.encode())
-        self._rows.put(txn, name.encode(), row)
+        self.numbers.put(txn, row.number.to_bytes(8, "big"), name.encode())
+        self.rows.put(txn, name.encode(), row)
         return row
 
     def name(self, txn: ReadTxn, number: int) -> RepositoryName | None:
         """Return the name of a number."""
-        name = self._names.get(txn, number.to_bytes(8, "big"))
+        name = self.numbers.get(txn, number.to_bytes(8, "big"))
         return None if name is None else RepositoryName(name.decode())
 
     def count(self, txn: ReadTxn) -> int:
         """Return how many names were ever used; constant cost."""
-        return self._rows.bytes.count(txn)
+        return self.rows.bytes.count(txn)
 
     def page(self, txn: ReadTxn, *, after: str, limit: int) -> list[tuple[RepositoryName, RepositoryRow]]:
         """Return at most *limit* names beyond *after* with their rows, in the order of their bytes."""
-        rows = self._rows.items(txn, b"", after=after.encode(), limit=limit)
+        rows = self.rows.items(txn, b"", after=after.encode(), limit=limit)
         return [(RepositoryName(key.decode()), row) for key, row in rows]
 
 
@@ -219,7 +219,8 @@ def tag_key(repository: int, tag: TagName) -> bytes:
     return repository.to_bytes(8, "big") + tag.encode()
 
 
-def _history_key(repository: int, tag: TagName, lost: TagDot) -> bytes:
+def history_key(repository: int, tag: TagName, lost: TagDot) -> bytes:
+    """Return the place of a lost value of a tag."""
     dot = lost.dot
     record = dot.node.encode() + dot.incarnation + dot.seq.to_bytes(8, "big")
     return tag_key(repository, tag) + b"\0" + lost.value.hlc.to_bytes(8, "big") + record

@@ -2,11 +2,13 @@
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+import lmdb
 
 from node.store.blobs import BlobRow
 from node.store.chunks import MAP_SIZE, Chunks, open_chunks
@@ -15,7 +17,7 @@ from node.store.ingest import Sink
 from node.store.meta import Meta, open_meta
 from node.store.space import RESERVE, Space
 from node.store.writer import Writer, open_writer
-from protocol.errors import NotReady
+from protocol.errors import Damaged, NotReady
 
 FORMAT = "entrepot 1\n"
 """What the file ``FORMAT`` says. A node refuses every other text: it would misread what lies beside it."""
@@ -52,6 +54,14 @@ class Store:
             return self.meta.blobs.hashes(txn, row)
 
 
+@dataclass(frozen=True, slots=True)
+class StoppedStore:
+    """What lies on the disk of a node that is not running: it is looked at, and nothing is written."""
+
+    meta: Meta
+    chunks: Chunks
+
+
 @asynccontextmanager
 async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RESERVE) -> AsyncIterator[Store]:
     """Open the store in the directory *path*, which exists and may be empty; writes end with the block.
@@ -77,6 +87,30 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
                 space = Space(path, reserve=reserve)
                 sink = Sink(chunks, chunk_writer, space, _numbers(first))
                 yield Store(path, meta, writer, chunks, chunk_writer, sink, Leases(), Verified(chunks), space, first)
+
+
+@contextmanager
+def open_stopped(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[StoppedStore]:
+    """Open the store in the directory *path* to look at it; no node can start on it before the block ends.
+
+    Raises:
+        NotReady: another process holds it, its format is not known here, or there is none that is whole.
+        Damaged: in the block, where LMDB cannot find its way any more.
+    """
+    if not (path / "FORMAT").exists():
+        raise NotReady(f"there is no store in {path}")
+    with _lock(path):
+        _check_format(path)
+        with ExitStack() as opened:
+            try:
+                meta = opened.enter_context(open_meta(path / "meta", map_size=map_size, readonly=True))
+                chunks = opened.enter_context(open_chunks(path / "chunks", map_size=map_size, readonly=True))
+            except (lmdb.Error, OSError) as error:
+                raise NotReady(f"the store in {path} is not whole: {error}; restore a copy of it") from error
+            try:
+                yield StoppedStore(meta, chunks)
+            except lmdb.Error as error:
+                raise Damaged(f"the pages of {path} make no sense: {error}; restore a copy of it") from error
 
 
 def _numbers(first: int) -> Callable[[], int]:

@@ -12,7 +12,7 @@ class Sums:
     """key: level (0 root, 1 inner, 2 leaf), u16 number -> ``Bucket``."""
 
     def __init__(self, env: "lmdb.Environment") -> None:
-        self._table = Table(env, "sums", Bucket)
+        self.buckets = Table(env, "sums", Bucket)
 
     def root(self, txn: ReadTxn) -> Bucket:
         """Return the sum of all."""
@@ -20,11 +20,11 @@ class Sums:
 
     def inner(self, txn: ReadTxn) -> dict[int, Bucket]:
         """Return the sums of the 256 inner buckets, empty ones left out."""
-        return {int.from_bytes(key[1:], "big"): row for key, row in self._table.items(txn, _INNER, limit=256)}
+        return {int.from_bytes(key[1:], "big"): row for key, row in self.buckets.items(txn, _INNER, limit=256)}
 
     def leaves(self, txn: ReadTxn, inner: int) -> dict[int, Bucket]:
         """Return the sums of the 256 leaves under an inner bucket, empty ones left out."""
-        rows = self._table.items(txn, _LEAF + inner.to_bytes(1, "big"), limit=256)
+        rows = self.buckets.items(txn, _LEAF + inner.to_bytes(1, "big"), limit=256)
         return {int.from_bytes(key[1:], "big"): row for key, row in rows}
 
     def replace(self, txn: WriteTxn, key: bytes, old: Hash | None, new: Hash | None) -> None:
@@ -37,7 +37,7 @@ class Sums:
             _INNER + (number >> 8).to_bytes(2, "big"),
             _LEAF + number.to_bytes(2, "big"),
         ):
-            self._table.put(txn, place, self._get(txn, place).replace(old, new))
+            self.buckets.put(txn, place, self._get(txn, place).replace(old, new))
 
     def _get(self, txn: ReadTxn, place: bytes) -> Bucket:
-        return self._table.get(txn, place) or Bucket()
+        return self.buckets.get(txn, place) or Bucket()

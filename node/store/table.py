@@ -90,6 +90,22 @@ class BytesTable:
                 here = cursor.next()
         return found
 
+    def checked(self, txn: ReadTxn, *, after: bytes = b"", limit: int) -> list[tuple[bytes, bytes | Damaged]]:
+        """Return at most *limit* keys beyond *after*, each with its body, or with what is wrong with that."""
+        found: list[tuple[bytes, bytes | Damaged]] = []
+        with txn.cursor(self.db) as cursor:
+            here = cursor.set_range(after)
+            if here and after and cursor.key() == after:
+                here = cursor.next()
+            while here and len(found) < limit:
+                key = cursor.key()
+                try:
+                    found.append((key, _unsealed(self.name, key, cursor.value())))
+                except Damaged as damage:
+                    found.append((key, damage))
+                here = cursor.next()
+        return found
+
     def count(self, txn: ReadTxn) -> int:
         """Return how many values there are; constant cost."""
         return int(txn.stat(self.db)["entries"])
@@ -121,6 +137,18 @@ class Table(Generic[Record]):
     def items(self, txn: ReadTxn, prefix: bytes, *, after: bytes = b"", limit: int) -> list[tuple[bytes, Record]]:
         """Return at most *limit* keys that begin with *prefix* and lie beyond ``prefix + after``, with records."""
         return [(key, self._decode(body)) for key, body in self.bytes.items(txn, prefix, after=after, limit=limit)]
+
+    def checked(self, txn: ReadTxn, *, after: bytes = b"", limit: int) -> list[tuple[bytes, Record | Damaged]]:
+        """Return at most *limit* keys beyond *after*, each with its record, or with what is wrong with that."""
+        return [(key, self._checked(key, body)) for key, body in self.bytes.checked(txn, after=after, limit=limit)]
+
+    def _checked(self, key: bytes, body: bytes | Damaged) -> Record | Damaged:
+        if isinstance(body, Damaged):
+            return body
+        try:
+            return self._decode(body)
+        except msgspec.DecodeError as error:
+            return Damaged(f"table {self.bytes.name}, key {key.hex()}: {error}")
 
 
 def _unsealed(name: str, key: bytes, value: bytes) -> bytes:

@@ -23,20 +23,20 @@ class Uploads:
     """key: the upload's id, 16 random bytes -> ``UploadRow``."""
 
     def __init__(self, env: "lmdb.Environment") -> None:
-        self._table = Table(env, "uploads", UploadRow)
+        self.rows = Table(env, "uploads", UploadRow)
 
     def get(self, txn: ReadTxn, upload: bytes) -> UploadRow | None:
         """Return how far it has come, or ``None``."""
-        return self._table.get(txn, upload)
+        return self.rows.get(txn, upload)
 
     def put(self, txn: WriteTxn, upload: bytes, row: UploadRow) -> None:
         """Add or replace."""
-        self._table.put(txn, upload, row)
+        self.rows.put(txn, upload, row)
 
     def delete(self, txn: WriteTxn, upload: bytes) -> bool:
         """Return whether there was something to delete."""
-        return self._table.delete(txn, upload)
+        return self.rows.delete(txn, upload)
 
     def page(self, txn: ReadTxn, *, after: bytes = b"", limit: int) -> list[tuple[bytes, UploadRow]]:
         """Return at most *limit* uploads beyond the id *after*, in the order of ids."""
-        return self._table.items(txn, b"", after=after, limit=limit)
+        return self.rows.items(txn, b"", after=after, limit=limit)

@@ -275,7 +275,7 @@ async def test_what_came_from_another_registry_is_not_sent_on(layered: Registry)
     pushed = await push_image(layered, b"2")
     assert await due(layered, FAR) == [pushed]
     with layered.store.meta.read() as txn:
-        assert layered.store.meta.replicas._arrived.count(txn) == 0  # Nothing is kept of what the follower passed.
+        assert layered.store.meta.replicas.arrived.count(txn) == 0  # Nothing is kept of what the follower passed.
 
 
 async def test_who_may_not_replicate_stores_nothing(layered: Registry, world: World) -> None:

@@ -1,0 +1,99 @@
+"""What can be wrong with a store, how much of it is told, and what to do about it."""
+
+from collections import Counter
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Kind: TypeAlias = Literal[
+    "value",
+    "key",
+    "index",
+    "count",
+    "row",
+    "content",
+    "map",
+    "chunk",
+    "upload",
+    "journal",
+    "fingerprint",
+    "dangling",
+    "orphan",
+    "skipped",
+]
+Severity: TypeAlias = Literal["error", "note"]
+
+MAX_OF_A_KIND = 1000  # Findings that are told; of more only the number is.
+
+_REPORT = "report it as a fault of entrepot, with this line; a copy of the data directory from before it is right"
+_DISK = "look at the disk (dmesg, SMART)"
+
+REMEDIES: dict[Kind, str] = {
+    "value": f"{_DISK}: it gave other bytes than were written; restore a copy of the data directory",
+    "key": _REPORT,
+    "index": _REPORT,
+    "count": _REPORT,
+    "row": _REPORT,
+    "content": "push it again: that replaces what is stored",
+    "map": f"{_DISK}; restore a copy of the data directory",
+    "chunk": f"{_DISK}; restore a copy of the data directory",
+    "upload": "none is needed: the client pushes it again",
+    "journal": f"{_DISK}; restore a copy of the data directory",
+    "fingerprint": _REPORT,
+    "dangling": "none is needed: delete the tag, or push the image again",
+    "orphan": "none is needed: the next start frees them",
+    "skipped": "mend what is told of the table first, and check again",
+}
+
+NOTES: frozenset[Kind] = frozenset({"dangling", "orphan", "skipped"})
+"""Kinds that are no fault."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is not as it has to be, or that is worth a note."""
+
+    kind: Kind
+    severity: Severity
+    place: str  # Which row, image or blob; may hold text that strangers chose.
+    what: str
+    remedy: str
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What a check came to."""
+
+    findings: list[Finding]
+    counts: dict[str, int]
+    """Rows by table, and ``chunks`` and ``bytes`` that were looked at."""
+
+    @property
+    def faults(self) -> int:
+        """How many findings are more than a note."""
+        return sum(one.severity == "error" for one in self.findings)
+
+
+class Report:
+    """Collects findings, bounded in number."""
+
+    def __init__(self) -> None:
+        self._findings: list[Finding] = []
+        self._told: Counter[Kind] = Counter()
+
+    def tell(self, kind: Kind, place: str, what: str) -> None:
+        """Take note of a finding."""
+        self._told[kind] += 1
+        if self._told[kind] <= MAX_OF_A_KIND:
+            self._findings.append(_finding(kind, place, what))
+
+    def findings(self) -> list[Finding]:
+        """Return what was told, in that order, and how much more there was."""
+        more = [
+            _finding(kind, "", f"{told - MAX_OF_A_KIND} more of this kind")
+            for kind, told in self._told.items()
+            if told > MAX_OF_A_KIND
+        ]
+        return self._findings + more
+
+
+def _finding(kind: Kind, place: str, what: str) -> Finding:
+    return Finding(kind, "note" if kind in NOTES else "error", place, what, REMEDIES[kind])

@@ -1,0 +1,146 @@
+"""``check_store``: all tables, then all chunks.
+
+Memory does not grow with the store but by 120 bytes for each blob that nothing holds, 60 for each manifest over 16 KiB
+and 80 for each upload; 40 MB are for the tallies. Rows are read at 20 000 to 60 000 a second.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from node.registry.check.blobs import walk_blobs, walk_contents, walk_due, walk_links, walk_numbers
+from node.registry.check.chunks import ChunkCheck
+from node.registry.check.findings import Checked, Kind, Report
+from node.registry.check.journal import walk_journal
+from node.registry.check.places import Names, readable, short_length, two_shorts
+from node.registry.check.replicas import walk_documents, walk_replicas, walk_uploads
+from node.registry.check.repositories import (
+    walk_fingerprints,
+    walk_images,
+    walk_named,
+    walk_remembered_tags,
+    walk_repositories,
+    walk_tags,
+)
+from node.registry.check.tally import MAX_EXAMINED, Examination, Tally
+from node.registry.check.walk import DERIVED, Derived, Own, Walk, tables
+from node.store.store import StoppedStore
+
+_WALKS = (
+    walk_repositories,
+    walk_images,
+    walk_named,
+    walk_tags,
+    walk_remembered_tags,
+    walk_fingerprints,
+    walk_blobs,
+    walk_contents,
+    walk_numbers,
+    walk_links,
+    walk_due,
+    walk_replicas,
+    walk_uploads,
+    walk_documents,
+    walk_journal,
+)
+
+
+def check_store(store: StoppedStore, own: Own, *, deep: bool, progress: Callable[[str, int], None]) -> Checked:
+    """Look at all of a store that nobody changes meanwhile.
+
+    Args:
+        store: of a node that is not running.
+        own: as whom the node writes records.
+        deep: read every chunk and verify every record of its own, too.
+        progress: told the name of a table and how many rows of it were looked at since it was told last.
+    """
+    report, counts = Report(), Counter[str]()
+
+    def seen(table: str, rows: int) -> None:
+        counts[table] += rows
+        progress(table, rows)
+
+    with store.meta.read() as txn:
+        names = Names(store.meta, txn)
+        tallies = {derived: Tally() for derived in DERIVED}
+        walk = Walk(store.meta, txn, names, own, deep, report.tell, seen, tallies)
+        for one in _WALKS:
+            one(walk)
+        _compare(walk)
+    chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen)
+    chunks.blobs(walk.manifests, deep=deep)
+    chunks.uploads()
+    chunks.orphans()
+    return Checked(report.findings(), dict(counts))
+
+
+def rows_of(store: StoppedStore) -> int:
+    """Return how many rows and chunks there are to look at; constant cost."""
+    with store.meta.read() as txn, store.chunks.read() as chunk_txn:
+        return sum(table.count(txn) for table in tables(store.meta)) + store.chunks.count(chunk_txn)
+
+
+def _compare(walk: Walk) -> None:
+    """Tell what differs between what is derived and what it is derived from, and what cannot be known."""
+    differing: dict[Derived, list[int]] = {}
+    for derived, tally in walk.tallies.items():
+        if derived not in walk.unread:
+            differing[derived] = tally.differing()
+    for what, table in sorted(walk.unread.items()):
+        walk.tell("skipped", what, f"was not compared: a row of {table} cannot be read")
+    if not any(differing.values()):
+        return
+    examinations = {derived: Examination(differing.get(derived, [])[:MAX_EXAMINED]) for derived in DERIVED}
+    again = Walk(walk.meta, walk.txn, walk.names, walk.own, False, _tell_nobody, _nobody_sees, dict(examinations))
+    for one in _WALKS:
+        one(again)
+    for derived, examination in examinations.items():
+        for key, expected, found in examination.differences():
+            walk.tell(_kind(derived), _place(walk.names, derived, key), _what(derived, expected, found))
+        beyond = len(differing.get(derived, [])) - MAX_EXAMINED
+        if beyond > 0:
+            walk.tell("index", derived, f"differs in {beyond} more parts of 65536, which were not looked at one by one")
+
+
+def _what(derived: Derived, expected: int, found: int) -> str:
+    if derived == "names":
+        return f"{expected} images name it, and its link says {found}"
+    if derived == "holds":
+        return f"{expected} links and images hold it, and its row says {found}"
+    return f"a row of {derived} is {'missing' if expected > found else 'there without a reason'}"
+
+
+def _kind(derived: Derived) -> Kind:
+    return "count" if derived in {"names", "holds"} else "index"
+
+
+def _place(names: Names, derived: Derived, key: bytes) -> str:
+    """Return what a key of something derived is called for people."""
+    place = key.hex()
+    match derived:
+        case "names":
+            place = names.image(key)
+        case "holds":
+            place = readable(key)
+        case "repository-names":
+            place = key[8:].decode("ascii", "replace")
+        case "parents" | "referrers":
+            first, second = two_shorts(key, 8) or (key, b"")
+            place = f"{names.repository(key)}@{readable(first)} by {readable(second)}"
+        case "tags-of-image":
+            end = 8 + short_length(key, 8)
+            place = f"{names.image(key[:end])} {key[end:].decode('ascii', 'replace')}"
+        case "holders":
+            place = names.image(key[-8:] + key[:-8])
+        case "due":
+            place = names.image(key[8:])
+        case "records" | "replication-open":
+            pass
+    return place
+
+
+def _tell_nobody(_kind: Kind, _place: str, _what: str) -> None:
+    """What a second walk sees was told by the first."""
+
+
+def _nobody_sees(_table: str, _rows: int) -> None:
+    """Nor is it counted twice."""

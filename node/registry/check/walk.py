@@ -1,0 +1,201 @@
+"""One pass over the tables of ``meta``, and what it collects on the way.
+
+A second pass, where the first found that something derived differs, says what: it goes the same way, tells nothing of
+the rows, and counts only what has to be looked at.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypeVar, get_args
+
+from node.registry.check.findings import Kind
+from node.registry.check.places import Names
+from node.registry.check.tally import Tally
+from node.store.blobs import BlobRow
+from node.store.meta import Meta
+from node.store.table import BytesTable, ReadTxn, Table
+from protocol.errors import Damaged
+from protocol.oci.names import RepositoryName
+from protocol.sync.fingerprint import LEAVES
+from protocol.sync.record import Verify
+
+Row = TypeVar("Row")
+
+Derived: TypeAlias = Literal[
+    "repository-names",
+    "parents",
+    "referrers",
+    "tags-of-image",
+    "names",
+    "holders",
+    "due",
+    "holds",
+    "records",
+    "replication-open",
+]
+"""What is worked out a second time by a ``Tally``: tables by their names, ``names`` of links, ``holds`` of blobs."""
+
+FINGERPRINTS = "fingerprints"
+"""What else cannot be compared where a row that counts in it cannot be read."""
+
+DERIVED: tuple[Derived, ...] = get_args(Derived)
+
+_PAGE = 1000  # Rows that are in memory at once.
+
+
+def tables(meta: Meta) -> list[BytesTable]:
+    """Return every table of ``meta``."""
+    images, tags, blobs, journal, replicas = meta.images, meta.tags, meta.blobs, meta.journal, meta.replicas
+    sealed = (
+        meta.repositories.rows,
+        images.alive,
+        images.deleted,
+        tags.alive,
+        tags.deleted,
+        tags.history,
+        blobs.rows,
+        blobs.links,
+        meta.uploads.rows,
+        journal.heads,
+        journal.cursors,
+        meta.sums.buckets,
+        replicas.statuses,
+    )
+    plain = (
+        meta.repositories.numbers,
+        images.parents,
+        images.referrers,
+        tags.of_image,
+        blobs.contents,
+        blobs.maps,
+        blobs.numbers,
+        blobs.holders,
+        blobs.due,
+        journal.records,
+        journal.places,
+        meta.documents.rows,
+        replicas.open,
+        replicas.taken_at,
+        replicas.arrived,
+    )
+    return [*(table.bytes for table in sealed), *plain]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """As whom the node wrote its records."""
+
+    registry: str  # account/region
+    node: str
+    verify: Verify
+
+
+class Sums:
+    """Fingerprints worked out again: for each leaf the sum of its entries' hashes, and how many they are."""
+
+    def __init__(self) -> None:
+        self.sums = [0] * LEAVES
+        self.counts = [0] * LEAVES
+
+    def add(self, leaf: int, entry: bytes) -> None:
+        """One entry more."""
+        self.sums[leaf] += int.from_bytes(entry, "big")
+        self.counts[leaf] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One pass."""
+
+    meta: Meta
+    txn: ReadTxn
+    names: Names
+    own: Own
+    deep: bool
+    tell: Callable[[Kind, str, str], None]
+    seen: Callable[[str, int], None]
+    """``seen(table, rows)``: so many rows more were looked at."""
+    tallies: dict[Derived, Tally]
+    sums: Sums = field(default_factory=Sums)
+    unread: dict[str, str] = field(default_factory=dict)
+    """What cannot be compared, for a row that it is derived from could not be read; and the table of that row."""
+    unheld: set[bytes] = field(default_factory=set)
+    """Blobs, in short form, that nothing holds; some 120 bytes each."""
+    manifests: set[int] = field(default_factory=set)
+    """Numbers of blobs that are manifests of images."""
+    nameless: set[int] = field(default_factory=set)
+    """Repositories of which it was told that they have no name."""
+
+    def name_of(self, key: bytes) -> RepositoryName | None:
+        """Return the name of the repository that *key* begins with; tell once where it has none."""
+        number = int.from_bytes(key[:8], "big")
+        name = self.names.of(number)
+        if name is None and number not in self.nameless:
+            self.nameless.add(number)
+            self.unread[FINGERPRINTS] = "repository-names"
+            self.tell("row", f"repository {number}", "has images, tags or links, and no name")
+        return name
+
+    def rows(self, table: Table[Row], *derived: str) -> Iterator[tuple[bytes, Row]]:
+        """Yield every row; tell of each that fails its check, and that what is *derived* from it is not known."""
+        for key, row in self.all_rows(table, *derived):
+            if row is not None:
+                yield key, row
+
+    def all_rows(self, table: Table[Row], *derived: str) -> Iterator[tuple[bytes, Row | None]]:
+        """As ``rows``, with ``None`` for a row that fails its check."""
+        for key, row in self._pages(table.checked, table.bytes.name):
+            if isinstance(row, Damaged):
+                self._damaged(table.bytes.name, key, row, derived)
+                yield key, None
+            else:
+                yield key, row
+
+    def values(self, table: BytesTable, *derived: str) -> Iterator[tuple[bytes, bytes]]:
+        """Yield every value, as ``rows``."""
+        for key, value in self.all_values(table, *derived):
+            if value is not None:
+                yield key, value
+
+    def all_values(self, table: BytesTable, *derived: str) -> Iterator[tuple[bytes, bytes | None]]:
+        """As ``values``, with ``None`` for one that fails its check."""
+        for key, value in self._pages(table.checked, table.name):
+            if isinstance(value, Damaged):
+                self._damaged(table.name, key, value, derived)
+                yield key, None
+            else:
+                yield key, value
+
+    def keys(self, table: BytesTable) -> Iterator[bytes]:
+        """Yield every key of a table whose values are empty: a damaged one says as much as a sound one."""
+        for key, value in self._pages(table.checked, table.name):
+            if isinstance(value, Damaged):
+                self._damaged(table.name, key, value, ())
+            elif value:
+                self.tell("key", f"{table.name} {key.hex()}", "has a value where none belongs")
+            yield key
+
+    def blob(self, short: bytes) -> BlobRow | Damaged | None:
+        """Return the row of a blob; what is wrong with it is told by the walk over its own table."""
+        try:
+            return self.meta.blobs.rows.get(self.txn, short)
+        except Damaged as damage:
+            return damage
+
+    def malformed(self, table: str, key: bytes) -> None:
+        """Tell of a key that is not one."""
+        self.tell("key", f"{table} {key.hex()}", "is not a key of this table")
+
+    def _pages(
+        self, checked: Callable[..., list[tuple[bytes, Row | Damaged]]], name: str
+    ) -> Iterator[tuple[bytes, Row | Damaged]]:
+        last = b""
+        while page := checked(self.txn, after=last, limit=_PAGE):
+            last = page[-1][0]
+            self.seen(name, len(page))
+            yield from page
+
+    def _damaged(self, table: str, key: bytes, damage: Damaged, derived: tuple[str, ...]) -> None:
+        _, _, why = str(damage).partition(": ")
+        self.tell("value", f"{table} {key.hex()}", why or "fails its check")
+        self.unread.update(dict.fromkeys(derived, table))
