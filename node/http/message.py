@@ -58,6 +58,7 @@ class Extent(msgspec.Struct, frozen=True):
     fd: int
     offset: int
     length: int
+    is_resident: bool = False  # In the page cache a moment ago: sending it will not wait for the disk.
 
 
 Piece: TypeAlias = bytes | Extent

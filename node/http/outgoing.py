@@ -147,7 +147,8 @@ class Outgoing:
     async def _send_extent(self, extent: Extent, pace: Pace) -> None:
         try:
             if self._transport.zero_copy:
-                await warm(extent)
+                if not extent.is_resident:
+                    await warm(extent)
                 await self._transport.send_file(extent.fd, extent.offset, extent.length, pace)
                 return
             if self._buffer is None:

@@ -88,4 +88,4 @@ def _from(blob: OpenBlob, start: int) -> Pieces:
 async def _pieces(blob: OpenBlob, start: int, length: int) -> AsyncIterator[Piece]:
     if length:
         async for one in blob.read(start, length):
-            yield one if isinstance(one, bytes) else Extent(blob.fd, one.offset, one.length)
+            yield one if isinstance(one, bytes) else Extent(blob.fd, one.offset, one.length, is_resident=True)

@@ -113,7 +113,7 @@ def whole(read: Read, size: int, *, fd: int, release: Callable[[], None]) -> Pie
 async def _pieces(read: Read, start: int, length: int, fd: int) -> AsyncIterator[Piece]:
     if length:
         async for one in read(start, length):
-            yield one if isinstance(one, bytes) else Extent(fd, one.offset, one.length)
+            yield one if isinstance(one, bytes) else Extent(fd, one.offset, one.length, is_resident=True)
 
 
 async def _parts(read: Read, parts: list[tuple[bytes, tuple[int, int]]], fd: int) -> AsyncIterator[Piece]:
