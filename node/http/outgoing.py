@@ -154,10 +154,11 @@ class Outgoing:
             if self._buffer is None:
                 self._buffer = memoryview(bytearray(BUFFER))
             offset, end = extent.offset, extent.offset + extent.length
-            while offset < end:
-                count = await read_extent(extent.fd, [self._buffer[: end - offset]], offset)
-                await self._transport.send(self._buffer[:count], pace)
-                offset += count
+            with self._transport.corked():
+                while offset < end:
+                    count = await read_extent(extent.fd, [self._buffer[: end - offset]], offset)
+                    await self._transport.send(self._buffer[:count], pace)
+                    offset += count
         except ClientGone:
             raise
         except OSError as error:

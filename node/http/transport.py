@@ -16,8 +16,8 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 
 import trio
@@ -189,6 +189,22 @@ class Transport:
             offset += count
             self.queued += count
             await self._moved(count, pace)
+
+    @contextmanager
+    def corked(self) -> Iterator[None]:
+        """Let the kernel gather what is sent within the block.
+
+        TLS writes a record of 16 KiB at a time, and each would be a segment of its own: a fifth of the throughput.
+        """
+        self._cork(1)
+        try:
+            yield
+        finally:
+            self._cork(0)
+
+    def _cork(self, value: int) -> None:
+        with suppress(OSError):  # A Unix socket has none.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, value)
 
     def unsent(self) -> int:
         """Return how many bytes the client has not acknowledged; 0 on a socket that is gone."""
