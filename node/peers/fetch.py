@@ -41,6 +41,8 @@ class Fetcher:
         self._sessions_to = sessions_to
         self._nursery = nursery
         self._starting: dict[Digest, trio.Event] = {}
+        self.reading = trio.CapacityLimiter(1)
+        """For the thread that reads a large manifest."""
         self._together = trio.CapacityLimiter(_MAX_TOGETHER)
 
     async def blob(

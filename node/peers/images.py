@@ -90,7 +90,7 @@ async def _manifests(
     own = ManifestSent(announced.digest, announced.media_type, announced.manifest, announced.blobs, announced.hlc)
     if not announced.manifest:
         own = await ask_manifest(fetcher, source, announced.repository, announced.digest)
-    found = {announced.digest: (own.blobs, await _prepared(own, announced.digest))}
+    found = {announced.digest: (own.blobs, await _prepared(fetcher, own, announced.digest))}
     level = [announced.digest]
     for _ in range(MAX_DEPTH):
         children = {one.digest for digest in level for one in found[digest][1].manifest.children}
@@ -99,14 +99,14 @@ async def _manifests(
             raise PeerFault(f"{announced.digest} names more than {MAX_MANIFESTS} manifests")
         for digest in level:
             sent = await ask_manifest(fetcher, source, announced.repository, digest)
-            found[digest] = (sent.blobs, await _prepared(sent, digest))
+            found[digest] = (sent.blobs, await _prepared(fetcher, sent, digest))
     if level:
         raise PeerFault(f"{announced.digest} is more than {MAX_DEPTH} indexes deep")
     return list(reversed(found.values()))
 
 
-async def _prepared(sent: ManifestSent, digest: Digest) -> PreparedManifest:
+async def _prepared(fetcher: Fetcher, sent: ManifestSent, digest: Digest) -> PreparedManifest:
     try:
-        return await prepare_manifest(sent.data, sent.media_type, digest)
+        return await prepare_manifest(sent.data, sent.media_type, digest, reading=fetcher.reading)
     except (DigestInvalid, ManifestInvalid) as error:
         raise PeerFault(f"the manifest that was sent for {digest} is not it: {error}") from error

@@ -53,7 +53,7 @@ class PullThrough:
         try:
             sent = await ask_manifest(self._fetcher, source, there, reference)
             wanted = reference if is_digest(reference) else sent.digest
-            prepared = await prepare_manifest(sent.data, sent.media_type, wanted)
+            prepared = await prepare_manifest(sent.data, sent.media_type, wanted, reading=registry.incoming.reading)
         except BlobUnknown:
             return None
         except (PeerFault, DigestInvalid, ManifestInvalid) as error:

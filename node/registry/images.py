@@ -36,9 +36,6 @@ UNKNOWN_ROOT = bytes(32)
 
 _LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread, and served in pieces.
 
-_reading = trio.CapacityLimiter(1)
-"""Large manifests are read one after the other: JSON that is made for it takes 30 times its size while it is read."""
-
 
 class Put(msgspec.Struct, frozen=True):
     """What a push of a manifest came to."""
@@ -85,7 +82,7 @@ async def put_manifest(
     """
     registry.authorize(caller, "ecr:PutImage", name)
     registry.store.space.require(len(data))
-    prepared = await prepare_manifest(data, content_type, digest)
+    prepared = await prepare_manifest(data, content_type, digest, reading=registry.incoming.reading)
 
     def run(txn: WriteTxn) -> None:
         row = repository_for_push(registry, txn, caller, name)
@@ -106,10 +103,12 @@ async def put_manifest(
     return Put(prepared.digest, None if subject is None else subject.digest)
 
 
-async def prepare_manifest(data: bytes, content_type: str | None, digest: Digest | None) -> PreparedManifest:
-    """Read and hash a manifest, in a thread where it is large; raises as ``put_manifest``."""
+async def prepare_manifest(
+    data: bytes, content_type: str | None, digest: Digest | None, *, reading: trio.CapacityLimiter
+) -> PreparedManifest:
+    """Read and hash a manifest, in a thread of *reading* where it is large; raises as ``put_manifest``."""
     if len(data) > _LARGE:
-        return await trio.to_thread.run_sync(_prepare, data, content_type, digest, limiter=_reading)
+        return await trio.to_thread.run_sync(_prepare, data, content_type, digest, limiter=reading)
     return _prepare(data, content_type, digest)
 
 
@@ -192,6 +191,11 @@ async def open_manifest(
     """
     registry.authorize(caller, "ecr:BatchGetImage", name)
     found = _find(registry, name, reference)
+    if found is not None and not is_digest(reference):
+        tag, digest = TagName(reference), found[0] if isinstance(found, tuple) else found.digest
+        moved = await registry.elsewhere.refresh(registry, caller, name, tag, digest)
+        # Looked up again where that took time: what is deleted meanwhile has no lease yet.
+        found = moved or (_find(registry, name, reference) if isinstance(found, tuple) else found)
     if isinstance(found, tuple):
         digest, media_type, row = found
         if row.size <= _LARGE:
@@ -200,8 +204,6 @@ async def open_manifest(
         return OpenManifest(digest, media_type, open_chunked(registry, row, registry.store.hashes(row)))
     if found is None:
         found = await registry.elsewhere.manifest(registry, caller, name, reference)
-    elif not is_digest(reference):
-        found = await registry.elsewhere.refresh(registry, caller, name, TagName(reference), found.digest) or found
     if found is None:
         with registry.store.meta.read() as txn:
             repository(registry, txn, name)

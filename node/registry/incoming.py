@@ -8,6 +8,8 @@ pushes share, and is told to come again where that is used up.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from protocol.errors import Busy
 
 BUDGET = 64 * 2**20  # Bytes of manifests beyond ``FREE`` each: sixteen of the largest that are taken as a rule.
@@ -20,6 +22,8 @@ class Incoming:
     def __init__(self, budget: int = BUDGET) -> None:
         """Begin with all of *budget*, in bytes."""
         self.left = budget
+        self.reading = trio.CapacityLimiter(1)
+        """For the thread that reads a large one: JSON made for it takes 30 times its size while it is read."""
 
     @contextmanager
     def share(self) -> Iterator["Share"]:

@@ -14,7 +14,7 @@ EMPTY_INDEX = msgspec.json.encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "
 
 
 async def pull_through(registry: Registry) -> None:
-    prepared = await prepare_manifest(EMPTY_INDEX, OCI_INDEX, None)
+    prepared = await prepare_manifest(EMPTY_INDEX, OCI_INDEX, None, reading=registry.incoming.reading)
     await keep_manifest(registry, ALICE, APP, prepared, blobs=(), tag=TAG)
 
 

@@ -189,7 +189,10 @@ def announced(manifest: bytes, hlc: int, **tags: int) -> Announcement:
 
 
 async def take(registry: Registry, said: Announcement, *manifests: bytes) -> None:
-    prepared = [await prepare_manifest(one, None, None) for one in (*manifests, said.manifest)]
+    prepared = [
+        await prepare_manifest(one, None, None, reading=registry.incoming.reading)
+        for one in (*manifests, said.manifest)
+    ]
     await take_image(registry, ALICE, said, prepared)
 
 
@@ -286,7 +289,7 @@ async def test_who_may_not_replicate_stores_nothing(layered: Registry, world: Wo
 
 
 async def test_a_manifest_that_was_pulled_through_is_kept_and_its_blobs_when_they_come(registry: Registry) -> None:
-    prepared = await prepare_manifest(image(b"1"), None, None)
+    prepared = await prepare_manifest(image(b"1"), None, None, reading=registry.incoming.reading)
     blob, _ = fetchable(b"1")
     await keep_manifest(registry, ALICE, APP, prepared, blobs=[blob], tag=TAG)
     assert await manifest_bytes(registry, TAG) == image(b"1")
