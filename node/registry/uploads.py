@@ -21,7 +21,7 @@ from node.store.table import WriteTxn
 from node.store.uploads import UploadRow
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import ChunkMap
-from protocol.errors import Busy, DigestInvalid, SizeInvalid, UploadLocked, UploadRange, UploadUnknown
+from protocol.errors import Busy, Damaged, DigestInvalid, SizeInvalid, UploadLocked, UploadRange, UploadUnknown
 from protocol.oci.digest import Algorithm, Digest, algorithm
 from protocol.oci.names import RepositoryName
 
@@ -182,6 +182,11 @@ async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key
         try:
             await ingest.resume(row.number, row.size, row.inline)
             is_resumed = True
+        except Damaged:
+            with registry.store.meta.read() as txn:
+                if registry.store.meta.uploads.get(txn, key) is not None:
+                    raise
+            raise _unknown() from None  # It expired meanwhile, and its chunks are going.
         finally:
             if not is_resumed:
                 del registry.sessions[key]
