@@ -78,6 +78,19 @@ def command(*arguments: str | Path, patience: float = 60) -> str:
     return done.stdout
 
 
+def check_store(data: Path) -> None:
+    """Fail where ``entrepot check`` finds that something is wrong in the store of a node that was stopped or killed."""
+    done = subprocess.run(
+        entrepot("check", "--data", data, "--json"),
+        capture_output=True,
+        text=True,
+        env=node_environment(),
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"entrepot check of {data.name}: {done.returncode}\n{done.stdout}{done.stderr}"
+
+
 def start_node(
     data: Path,
     *,

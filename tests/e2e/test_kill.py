@@ -1,7 +1,8 @@
 """kill -9 at any time loses nothing that was acknowledged, leaves nothing half there, and brings nothing back.
 
-Promises P1 to P4 of docs/design/reliability.md. Clients write until the node dies under them; it is started again on
-the same data and must explain every register: see ``history``. ``E2E_SEED`` repeats a run's choices (not its timing).
+Promises P1 to P4 of docs/design/reliability.md. Clients write until the node dies under them. The store that it left
+passes its own check; it is started again on the same data and must explain every register: see ``history``.
+``E2E_SEED`` repeats a run's choices (not its timing).
 """
 
 import os
@@ -12,7 +13,7 @@ from random import Random
 import pytest
 
 from tests.e2e import processes
-from tests.e2e.servers import RIVAL, Server, start_docker_registry, start_node
+from tests.e2e.servers import RIVAL, Server, check_store, start_docker_registry, start_node
 from tests.e2e.workload import Ledger, Worker, check, check_all
 
 WORKERS = 4
@@ -35,8 +36,9 @@ def survive(data: Path, *, rounds: int) -> None:
     try:
         for number in range(rounds):
             operations += load_until_killed(server, ledger, random)
-            server = start(data, port)
             try:
+                check_left(data)
+                server = start(data, port)
                 check(server, ledger)
             except AssertionError as error:
                 error.add_note(f"round {number}, E2E_SEED={seed}\n{processes.tail(server.log)}")
@@ -44,6 +46,7 @@ def survive(data: Path, *, rounds: int) -> None:
         check_all(server, ledger)
     finally:
         processes.stop(server.process)
+    check_left(data)
     assert operations > 20 * rounds, "the clients hardly got to do anything"
 
 
@@ -61,6 +64,12 @@ def load_until_killed(server: Server, ledger: Ledger, random: Random) -> int:
         if worker.error is not None:
             raise worker.error
     return sum(worker.operations for worker in workers)
+
+
+def check_left(data: Path) -> None:
+    """The store that a node left is as it has to be."""
+    if not RIVAL:
+        check_store(data)
 
 
 def start(data: Path, port: int) -> Server:

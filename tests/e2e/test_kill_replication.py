@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.federation import Federation, Site, arrives, found, replicate
 from tests.e2e.images import Image, make_image
 from tests.e2e.pushes import Client
-from tests.e2e.servers import RIVAL, Server
+from tests.e2e.servers import RIVAL, Server, check_store
 
 pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry has no peers")
 
@@ -72,11 +72,13 @@ def replicate_under_fire(folder: Path, *, rounds: int) -> None:
                 check_whole(site.start(), image)
     finally:
         federation.stop()
+    for site in (federation.a, federation.b):
+        check_store(site.data)
     assert len(pushed) > rounds, "hardly anything was pushed"
 
 
 def push_and_kill(federation: Federation, victim: Site, random: Random, pushed: dict[str, Image]) -> None:
-    """Push for a random while, kill *victim*, and start it again."""
+    """Push for a random while, kill *victim*, check what it left, and start it again."""
     dying = threading.Event()
     pusher = Pusher(federation.a.start(), Random(random.getrandbits(64)), pushed, dying)
     pusher.start()
@@ -86,6 +88,7 @@ def push_and_kill(federation: Federation, victim: Site, random: Random, pushed: 
     pusher.join(60)
     if pusher.error is not None:
         raise pusher.error
+    check_store(victim.data)
     victim.start()
 
 

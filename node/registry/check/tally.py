@@ -8,8 +8,8 @@ random weight of 64 bits, and to one of 65 536 buckets: what is expected adds it
 away. Where both are equal every bucket ends at 0, and where they are not one of them does not, but for one case in
 2^48. The weights are Python's own hashes, seeded anew by each process, so that nobody can choose keys against them.
 
-A second walk then counts, key by key, in the buckets that differ alone: that says which ones. Memory is 3 MB a tally,
-and in the second walk 300 bytes for each key in at most 256 buckets.
+A second walk then counts, key by key, in the buckets that differ alone: that says which ones. Memory is 0.5 to 3 MB a
+tally, and in the second walk 300 bytes for each key in at most 256 buckets.
 """
 
 from collections.abc import Iterable
