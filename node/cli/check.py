@@ -85,4 +85,4 @@ def _print(checked: Checked) -> None:
     if sys.stdout.isatty():
         total = sum(count for table, count in checked.counts.items() if table != "bytes")
         notes = len(checked.findings) - checked.faults
-        click.echo(f"{total} rows and chunks: {checked.faults or 'no'} faults, {notes or 'no'} notes")
+        click.echo(f"rows and chunks: {total}, faults: {checked.faults or 'none'}, notes: {notes or 'none'}")
