@@ -7,5 +7,6 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``doors``      the ports and the control socket, and what is counted and logged of each request
 * ``peering``    what peers are given of the registry, and the registry of peers
 * ``control``    what commands ask of peers
+* ``heap``       how the C library keeps memory
 * ``supervise``  keeps a job running
 """

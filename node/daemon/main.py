@@ -21,6 +21,7 @@ from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.control import peer_control
 from node.daemon.doors import Door, Listeners, limits_of, listening, serve_door
+from node.daemon.heap import keep_heap, trim_heap_forever
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.supervise import Job, supervise
 from node.http.listen import Listener
@@ -34,6 +35,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.registry import Author, Registry, Settings
 from node.registry.replication import FOLLOWER, follow_journal, lags
 from node.registry.transit import Transits
+from node.registry.uploads import spare_nothing
 from node.store.store import Store, open_store
 from node.telemetry.access import AccessLog, json_line, text_line
 from node.telemetry.lines import Lines
@@ -57,6 +59,7 @@ def main(config: Config, *, announce: Announce | None = None) -> int:
         OSError: an address cannot be listened on, or a file not be read.
     """
     os.umask(0o077)
+    keep_heap()
     lines = Lines(2)
     style = style_for(2) if config.log.format == "auto" else config.log.format
     configure_log(lines, level=config.log.level, style=style)
@@ -120,6 +123,7 @@ async def _serve(
 
 def _jobs(config: Config, registry: Registry, peering: Peering) -> dict[str, Job]:
     return {
+        "heap": partial(trim_heap_forever, partial(spare_nothing, registry)),
         "expiry": partial(expire_forever, registry, after=config.limits.upload_expiry_hours * 3600.0),
         "collection": partial(collect_forever, registry),
         FOLLOWER: partial(follow_journal, registry),

@@ -139,6 +139,14 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
         last = page[-1][0]
 
 
+def spare_nothing(registry: Registry) -> bool:
+    """Where nobody uploads at the moment, let go of the buffers that the next upload would begin with."""
+    if any(session.lock.locked() for session in registry.sessions.values()):
+        return False
+    registry.store.sink.spare.clear()
+    return True
+
+
 @asynccontextmanager
 async def _opened(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> AsyncIterator[Session]:
     key = _key(upload)

@@ -1,0 +1,34 @@
+"""How the C library keeps memory: enough for the chunks of one commit, and no longer than they are written.
+
+LMDB allocates each chunk that is put and frees it after the commit. By itself glibc gives that memory back to the
+kernel at once and takes it anew, page fault by page fault: a third of the time of a large upload. So up to
+``KEPT`` bytes stay with the process, until a minute without uploads has passed.
+"""
+
+import ctypes
+from collections.abc import Callable
+
+import trio
+
+KEPT = 24 * 2**20  # Bytes: a commit has 16 MiB of chunks.
+INTERVAL = 60  # Seconds between two looks.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_..., from malloc.h.
+_LARGEST = 32 * 2**20  # Bytes: what glibc takes as the threshold at most.
+
+
+def keep_heap() -> None:
+    """Tell the C library; where it is not glibc, nothing happens."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST)
+        mallopt(_TRIM_THRESHOLD, KEPT)
+
+
+async def trim_heap_forever(is_idle: Callable[[], bool]) -> None:
+    """Give back, for ever, what is free while nothing is uploaded: *is_idle* says so, and drops what it can spare."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await trio.sleep(INTERVAL)
+        if is_idle():
+            await trio.to_thread.run_sync(trim, 0)
+    await trio.sleep_forever()
