@@ -4,6 +4,7 @@ Promises P1, P5 and P12 of docs/design/reliability.md.
 """
 
 import http.client
+import json
 import os
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ from random import Random
 import pytest
 
 from tests.e2e.federation import Federation, Site, arrives, found, replicate
-from tests.e2e.images import Image, make_image
+from tests.e2e.images import Image, make_image, make_index
 from tests.e2e.pushes import Client
 from tests.e2e.servers import RIVAL, Server, check_store
 
@@ -32,7 +33,10 @@ def test_everything_arrives_fifty_times(tmp_path: Path) -> None:
 
 
 class Pusher(threading.Thread):
-    """Pushes images to A until it dies; each has a tag of its own."""
+    """Pushes images to A until it dies, each under a tag of its own; moves ``latest``, and deletes some of them.
+
+    *pushed* is what was acknowledged and not deleted since: tag -> image. A delete takes the image out before it asks.
+    """
 
     def __init__(self, server: Server, random: Random, pushed: dict[str, Image], dying: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -42,10 +46,7 @@ class Pusher(threading.Thread):
     def run(self) -> None:
         try:
             while not self._dying.is_set():
-                image = make_image(self._random.getrandbits(64), layers=self._random.choices(SIZES, k=2))
-                tag = image.manifest.digest[7:23]
-                self._client.put_image(REPOSITORY, tag, image)
-                self._pushed[tag] = image
+                self._random.choices([self._push, self._push_index, self._forget], [8, 2, 1])[0]()
         except (OSError, http.client.HTTPException) as error:
             if not self._dying.is_set():
                 self.error = error
@@ -53,6 +54,26 @@ class Pusher(threading.Thread):
             self.error = error
         finally:
             self._client.close()
+
+    def _push(self) -> None:
+        image = make_image(self._random.getrandbits(64), layers=self._random.choices(SIZES, k=2))
+        tag = image.manifest.digest[7:23]
+        self._client.put_image(REPOSITORY, tag, image)
+        self._pushed[tag] = image
+        self._client.put_manifest(REPOSITORY, "latest", image.manifest)
+
+    def _push_index(self) -> None:
+        seed = self._random.getrandbits(64)
+        images = [make_image(seed, architecture=one) for one in ("amd64", "arm64")]
+        for image in images:
+            self._client.put_image(REPOSITORY, image.manifest.digest, image)
+        index = make_index(images)
+        self._client.put_manifest(REPOSITORY, f"index-{index.digest[7:23]}", index)
+
+    def _forget(self) -> None:
+        if self._pushed:
+            image = self._pushed.pop(self._random.choice(list(self._pushed)))
+            self._client.delete(f"/v2/{REPOSITORY}/manifests/{image.manifest.digest}")
 
 
 def replicate_under_fire(folder: Path, *, rounds: int) -> None:
@@ -65,11 +86,14 @@ def replicate_under_fire(folder: Path, *, rounds: int) -> None:
         replicate(federation, "kill/")
         for _ in range(rounds):
             push_and_kill(federation, random.choice([federation.a, federation.b]), random, pushed)
-        for site in (federation.a, federation.b):
-            for tag, image in pushed.items():
-                found_there = arrives(site.start(), REPOSITORY, tag, image.manifest.digest)
-                assert found_there, f"{tag} is not at {site.data.name} (E2E_SEED={seed})"
-                check_whole(site.start(), image)
+        a, b = federation.a.start(), federation.b.start()
+        there = tags_at(a)
+        assert pushed.keys() <= there.keys(), f"lost at A (E2E_SEED={seed})"
+        for tag, digest in there.items():
+            assert arrives(b, REPOSITORY, tag, digest), f"{tag} is not at B (E2E_SEED={seed})"
+        for server in (a, b):
+            for image in pushed.values():
+                check_whole(server, image)
     finally:
         federation.stop()
     for site in (federation.a, federation.b):
@@ -90,6 +114,21 @@ def push_and_kill(federation: Federation, victim: Site, random: Random, pushed: 
         raise pusher.error
     check_store(victim.data)
     victim.start()
+
+
+def tags_at(server: Server) -> dict[str, str]:
+    """Return every tag and what it points at."""
+    client = Client(server)
+    found: dict[str, str] = {}
+    path: str | None = f"/v2/{REPOSITORY}/tags/list"
+    while path is not None:
+        answer = client.call("GET", path)
+        for tag in json.loads(answer.body)["tags"]:
+            head = client.call("HEAD", f"/v2/{REPOSITORY}/manifests/{tag}")
+            found[tag] = head.headers["Docker-Content-Digest"]
+        path = answer.headers.get("Link", "").partition("<")[2].partition(">")[0] or None
+    client.close()
+    return found
 
 
 def check_whole(server: Server, image: Image) -> None:

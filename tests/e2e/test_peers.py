@@ -1,11 +1,12 @@
 """Push to node A by one client, pull from node B by another: by a rule, or by pulling through."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.clients import Shell, containerd_hosts, need, podman, running_containerd
+from tests.e2e.clients import Shell, containerd_hosts, need, podman, running_containerd, running_docker
 from tests.e2e.conftest import watch
 from tests.e2e.federation import A_REGION, ACCOUNT, Federation, arrives, found, replicate
 from tests.e2e.images import make_image, read_layout, write_layout
@@ -93,3 +94,41 @@ def test_an_image_is_pulled_through_and_kept(
     federation.a.stop()
     shell.run("skopeo", "copy", "--src-tls-verify=false", f"docker://{name}", f"oci:{shell.home}/out:1")
     assert read_layout(shell.home / "out") == read_layout(shell.home / "in")
+
+
+def test_what_one_client_pushes_to_a_another_pulls_from_b(
+    nodes: tuple[Server, Server], shell: Shell, repository: str
+) -> None:
+    need("skopeo", "podman", "dockerd", "docker", "containerd", "ctr", root=True)
+    a, b = nodes
+    image = make_image(54, layers=(30_000, 2_000_000))
+    layers = json.loads(image.config.data)["rootfs"]["diff_ids"]
+    write_layout(shell.home / "in", "1", image)
+    podman(shell, "pull", f"oci:{shell.home}/in:1")
+    [loaded] = podman(shell, "images", "--quiet").split()
+    podman(
+        shell,
+        "push",
+        "--tls-verify=false",
+        "--digestfile",
+        shell.home / "digest",
+        loaded,
+        f"{a.address}/{repository}:podman",
+    )
+    pushed = (shell.home / "digest").read_text()
+    assert arrives(b, repository, "podman", pushed)
+    with running_docker(shell) as docker, running_containerd(shell) as ctr:
+        shell.run(*docker, "pull", f"{b.address}/{repository}:podman")
+        [details] = json.loads(shell.run(*docker, "image", "inspect", f"{b.address}/{repository}:podman"))
+        assert details["RootFS"]["Layers"] == layers
+        shell.run(*docker, "tag", f"{b.address}/{repository}:podman", f"{a.address}/{repository}:docker")
+        said = shell.run(*docker, "push", f"{a.address}/{repository}:docker")
+        [pushed] = re.findall(r"digest: (sha256:[0-9a-f]{64})", said)
+        assert arrives(b, repository, "docker", pushed)
+        name = f"{b.address}/{repository}:docker"
+        shell.run(*ctr, "image", "pull", *containerd_hosts(shell, b), "--snapshotter", "native", name)
+        assert pushed in shell.run(*ctr, "image", "list", f"name=={name}")
+    podman(shell, "rmi", "--all", "--force")
+    podman(shell, "pull", "--tls-verify=false", f"{b.address}/{repository}:docker")
+    [details] = json.loads(podman(shell, "inspect", f"{b.address}/{repository}:docker"))
+    assert details["RootFS"]["Layers"] == layers
