@@ -8,6 +8,7 @@ never be the bottleneck: what it costs is said with the figure.
 * ``rounds``       take turns, and what a figure is
 * ``sink``         clients that receive without copying, and slow ones
 * ``source``       clients that push: one large blob by sendfile, many small images at once
+* ``fill``         fill a store with a million images, by the same merges as pushes
 * ``memory``       what a process occupies
 * ``parts``        the measurements
 * ``report``       bench/results.md
