@@ -13,13 +13,14 @@ A reply that breaks off is ``trio.BrokenResourceError`` for its reader, never a 
 
 import os
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 import msgspec
 import trio
 
 from node.http.message import Pieces
+from node.http.outgoing import close_iterator
 from protocol.auth.names import NodeName, RegistryName
 from protocol.errors import PeerFault, Refusal
 
@@ -51,6 +52,10 @@ class Reply(msgspec.Struct, frozen=True):
 Answer: TypeAlias = Callable[[Peer, str, bytes], Awaitable[Reply]]
 """``await answer(peer, method, body)``. A ``Refusal`` becomes a reply with its status, and
 ``PeerFault`` ends the session."""
+
+
+Send: TypeAlias = Callable[[bytes | memoryview], Awaitable[None]]
+"""``await send(data)``: done with *data* when it returns."""
 
 
 class Source(Protocol):
@@ -104,28 +109,38 @@ async def reply_to(answer: Answer, peer: Peer, method: str, body: bytes) -> Repl
         return Reply(refusal.status, str(refusal).encode())
 
 
-async def pieces_of(body: bytes | Pieces) -> AsyncGenerator[bytes | memoryview, None]:
-    """Yield *body* in pieces, extents read from their file; each piece is good until the next one is asked for.
+async def send_reply(reply: Reply, send: Send) -> None:
+    """Send the status in two bytes, then the body, extents read from their file.
 
-    Releases the body at the end, whatever happens.
+    Releases the body at the end, whatever happens: also where nobody wanted to have the status.
     """
-    if isinstance(body, bytes):
-        yield body
-        return
-    buffer = memoryview(bytearray())
+    body = reply.body
     try:
-        async for piece in body.iterator:
-            if isinstance(piece, bytes):
-                yield piece
-                continue
-            buffer = buffer or memoryview(bytearray(SLICE))
-            for at in range(0, piece.length, SLICE):
-                part = buffer[: min(SLICE, piece.length - at)]
-                await _read(piece.fd, piece.offset + at, part)
-                yield part
+        await send(reply.status.to_bytes(2, "big"))
+        if isinstance(body, bytes):
+            await send(body)
+        else:
+            await _send_pieces(body, send)
     finally:
-        if body.release is not None:
-            body.release()
+        if isinstance(body, Pieces):
+            try:
+                await close_iterator(body)
+            finally:
+                if body.release is not None:
+                    body.release()
+
+
+async def _send_pieces(pieces: Pieces, send: Send) -> None:
+    buffer = memoryview(bytearray())
+    async for piece in pieces.iterator:
+        if isinstance(piece, bytes):
+            await send(piece)
+            continue
+        buffer = buffer or memoryview(bytearray(SLICE))
+        for at in range(0, piece.length, SLICE):
+            part = buffer[: min(SLICE, piece.length - at)]
+            await _read(piece.fd, piece.offset + at, part)
+            await send(part)
 
 
 async def _read(fd: int, offset: int, buffer: memoryview) -> None:

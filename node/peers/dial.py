@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from node.peers.calls import MAX_CALLS, MAX_REQUEST, Peer, Received, is_method, pieces_of, reply_to
+from node.peers.calls import MAX_CALLS, MAX_REQUEST, Peer, Received, is_method, reply_to, send_reply
 from node.peers.certificates import Certified
 from node.peers.connection import Connection
 from node.peers.home import Home
@@ -216,13 +216,7 @@ class _DialledLink:
         if await stream.receive_into(memoryview(body)) != len(body):
             raise PeerFault("a call that is shorter than it says")
         reply = await reply_to(self._dialling.home.answer, peer, method, bytes(body))
-        await stream.send(reply.status.to_bytes(2, "big"))
-        pieces = pieces_of(reply.body)
-        try:
-            async for piece in pieces:
-                await stream.send(piece)
-        finally:
-            await pieces.aclose()
+        await send_reply(reply, stream.send)
         await stream.send_end()
         while await stream.receive():  # Ends when the listener has read all.
             pass
