@@ -200,8 +200,9 @@ async def open_manifest(
         digest, media_type, row = found
         if row.size <= _LARGE:
             return StoredManifest(digest, media_type, await read_large(registry, row))
+        hashes = registry.store.hashes(row)
         registry.store.leases.take(row.number)
-        return OpenManifest(digest, media_type, open_chunked(registry, row, registry.store.hashes(row)))
+        return OpenManifest(digest, media_type, open_chunked(registry, row, hashes))
     if found is None:
         found = await registry.elsewhere.manifest(registry, caller, name, reference)
     if found is None:

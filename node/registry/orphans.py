@@ -2,6 +2,7 @@
 
 from node.registry.registry import Registry
 from node.store.table import ReadTxn, WriteTxn
+from protocol.errors import Refusal
 
 _PAGE = 1000  # Numbers that are looked at together.
 
@@ -23,7 +24,7 @@ async def delete_orphans(registry: Registry) -> int:
             kept = _upload_numbers(registry, txn)
             orphans = [one for one in numbers if one not in kept and not meta.blobs.is_numbered(txn, one)]
         for number in orphans:
-            await store.delete_chunks(number)
+            await registry.transits.free(number)  # A reader of a blob that has gone since may still have one.
         found += len(orphans)
 
 
@@ -41,7 +42,11 @@ async def delete_abandoned(registry: Registry) -> int:
         kept = _upload_numbers(registry, txn)
         return [one for one in numbers if one not in kept and not registry.store.meta.blobs.is_numbered(txn, one)]
 
-    free = await registry.store.writer.write(run)
+    try:
+        free = await registry.store.writer.write(run)
+    except Refusal:
+        registry.abandoned.update(numbers)  # The disk is full: they are looked at again.
+        raise
     for number in free:
         registry.transits.free_when_unread(number)
     await registry.transits.delete_leftovers()

@@ -126,6 +126,8 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
             idle if session.ingest.settled else min(after, _UNFED)
         ):
             _forget(registry, str(UUID(bytes=key)))
+            if not session.is_saved:
+                registry.abandoned.add(session.ingest.number)
     gone, last = 0, b""
     while True:
         with registry.store.meta.read() as txn:

@@ -1,15 +1,17 @@
 """Blobs where they are seen: mounted, deleted, collected when due, and mended when they are damaged."""
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
 
 from node.registry.blobs import delete_blob, open_blob, stat_blob
 from node.registry.collection import collect_step
-from node.registry.images import delete_image
+from node.registry.images import delete_image, open_manifest
 from node.registry.mounts import mount_blob
-from node.registry.orphans import delete_abandoned
+from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry
 from node.store.blobs import DUE_AFTER
 from protocol.errors import (
@@ -30,8 +32,10 @@ from tests.node.registry.world import (
     content,
     image,
     manifest_bytes,
+    opened,
     push_blob,
     push_image,
+    put,
 )
 
 LAYER = bytes(range(256)) * 8_192  # Three chunks.
@@ -215,3 +219,32 @@ async def test_a_map_that_is_damaged_leaves_no_lease(registry: Registry) -> None
     await registry.store.writer.write(lambda txn: txn.put(key, b"nonsense", db=maps.db))
     with pytest.raises(Damaged):
         await content(registry, APP, digest)
+
+
+async def test_a_large_manifest_whose_map_is_damaged_leaves_no_lease(registry: Registry) -> None:
+    await push_blob(registry, b"{}")
+    digest = (await put(registry, image(b"{}", annotations={"a": "x" * 100_000}))).digest
+    maps = registry.store.meta.blobs.maps
+    [key] = await registry.store.writer.write(lambda txn: maps.keys(txn, b"", limit=9))
+    await registry.store.writer.write(lambda txn: txn.put(key, b"nonsense", db=maps.db))
+    with pytest.raises(Damaged):
+        await open_manifest(registry, ALICE, APP, digest)
+    assert not registry.store.leases.counts
+
+
+async def test_chunks_that_someone_reads_are_no_orphans(tmp_path: Path, world: World) -> None:
+    """The search for orphans is slow, and starts again where it failed: what was collected meanwhile may be read."""
+    async with opened(tmp_path / "again", world) as registry:
+        digest = await push_blob(registry, LAYER)
+    async with opened(tmp_path / "again", world) as registry:
+        blob = await open_blob(registry, ALICE, APP, digest)
+        for _ in range(2):
+            world.now += DUE_AFTER + 1
+            while await collect_step(registry):
+                pass
+        await delete_orphans(registry)
+        parts = [os.pread(blob.fd, one.length, one.offset) async for one in blob.read(0, blob.size)]  # type: ignore[union-attr]
+        assert b"".join(parts) == LAYER
+        blob.release()
+        await registry.transits.delete_leftovers()
+        assert chunks(registry) == 0

@@ -28,6 +28,7 @@ from protocol.errors import (
     NameUnknown,
     SizeInvalid,
     StoreFull,
+    StoreReadOnly,
     UploadLocked,
     UploadRange,
     UploadUnknown,
@@ -324,3 +325,26 @@ async def test_who_may_not_create_the_repository_stores_nothing(registry: Regist
         await finish_upload(registry, ALICE, APP, upload, digest_of(LARGE), source(LARGE))
     await delete_abandoned(registry)
     assert (rows(registry), chunks(registry)) == (0, 0)
+
+
+async def test_an_upload_whose_row_could_not_be_written_leaves_no_chunks(registry: Registry, world: World) -> None:
+    """As where its client went away and the disk took longer than one waits for it."""
+    await begin(registry)
+    [session] = registry.sessions.values()
+    await session.ingest.fill(source(LARGE).receive_into, None)
+    world.now += DAY + 1
+    await expire_uploads(registry, after=DAY, idle=300)
+    assert await delete_abandoned(registry) == 1
+    assert chunks(registry) == 0
+
+
+async def test_what_is_abandoned_while_nothing_can_be_written_is_freed_later(registry: Registry) -> None:
+    number = registry.store.sink.next_number()
+    await registry.store.chunk_writer.write(lambda txn: registry.store.chunks.put(txn, number, 0, LARGE[:100]))
+    registry.abandoned.add(number)
+    registry.store.writer.broken = True
+    with pytest.raises(StoreReadOnly):
+        await delete_abandoned(registry)
+    registry.store.writer.broken = False
+    assert await delete_abandoned(registry) == 1
+    assert chunks(registry) == 0
