@@ -3,6 +3,8 @@
 The manifest comes whole and is compared with its digest; each blob is served while it arrives (``registry.transit``).
 """
 
+from contextlib import suppress
+
 import structlog
 import trio
 
@@ -10,7 +12,7 @@ from node.peers.fetch import Fetcher
 from node.peers.images import ask_manifest
 from node.registry.blobs import find_blob
 from node.registry.elsewhere import OpenBlob, StoredManifest
-from node.registry.freshness import is_stale, save_checked
+from node.registry.freshness import is_stale, put_checked
 from node.registry.images import prepare_manifest
 from node.registry.pullthrough import Upstreams
 from node.registry.receiving import keep_manifest, show_blob
@@ -80,12 +82,12 @@ class PullThrough:
                 found = await self._compared(registry, caller, name, tag, digest)
                 if found is not None:
                     return found
-            await save_checked(registry, name, tag)
         except (Refusal, PeerFault) as error:
             log.info("served from the cache", repository=name, tag=tag, reason=str(error))
-            await save_checked(registry, name, tag)
         finally:
             self._comparing.discard(key)
+        with suppress(Busy):  # The disk is full or failed: pulls go on, and the next one asks again.
+            await put_checked(registry, name, tag)
         return None
 
     async def _compared(

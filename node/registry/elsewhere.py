@@ -1,7 +1,7 @@
 """What is not here and may be had from another registry: a seam that ``node.daemon`` fills.
 
-Both functions are asked after this node looked for itself, and answer ``None`` where no rule maps the repository to
-another registry or that has no such thing either.
+``manifest`` and ``blob`` are asked after this node looked for itself, and answer ``None`` where no rule maps the
+repository to another registry or that has no such thing either. ``refresh`` is asked about a tag that is here.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

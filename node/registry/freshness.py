@@ -29,6 +29,6 @@ def note_checked(registry: Registry, txn: WriteTxn, name: RepositoryName, tag: T
     registry.store.meta.replicas.take(txn, _UPSTREAM, name, tag, now)
 
 
-async def save_checked(registry: Registry, name: RepositoryName, tag: TagName) -> None:
+async def put_checked(registry: Registry, name: RepositoryName, tag: TagName) -> None:
     """Take note, in a transaction of its own, that a tag has not moved at its upstream."""
     await registry.store.writer.write(lambda txn: note_checked(registry, txn, name, tag))

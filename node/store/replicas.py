@@ -40,7 +40,11 @@ class Replicas:
         self.open = BytesTable(env, "replication-open")
         """key: destination, NUL, u64 ``wanted``, u64 repository, digest -> nothing: the rows that are not done."""
         self.taken_at = BytesTable(env, "replication-taken")
-        """key: source, NUL, repository, NUL, digest or tag -> u64 clock of the last that was done."""
+        """key: source, NUL, repository, NUL, digest or tag -> u64 clock of the last that was done.
+
+        Of the source ``upstream``, which is no registry: repository, tag -> milliseconds since 1970 at which a tag that
+        was pulled through was last compared (``registry.freshness``).
+        """
         self.arrived = BytesTable(env, "replication-arrived")
         """key: u64 number of a record in local order -> nothing: what it says came from another registry."""
 

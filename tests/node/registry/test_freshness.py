@@ -2,7 +2,7 @@
 
 import msgspec
 
-from node.registry.freshness import is_stale, save_checked
+from node.registry.freshness import is_stale, put_checked
 from node.registry.images import prepare_manifest, put_manifest
 from node.registry.receiving import keep_manifest
 from node.registry.registry import Registry
@@ -29,7 +29,7 @@ async def test_stale_after_the_window(registry: Registry, world: World) -> None:
 async def test_a_comparison_begins_the_window_anew(registry: Registry, world: World) -> None:
     await pull_through(registry)
     world.now += WINDOW + 1
-    await save_checked(registry, APP, TAG)
+    await put_checked(registry, APP, TAG)
     assert not is_stale(registry, APP, TAG, window=WINDOW)
 
 
