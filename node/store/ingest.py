@@ -102,6 +102,9 @@ class Ingest:
             PeerFault: a chunk is not the expected one; nothing of it was written. As ``StoreFull``.
         """
         await self._unpark()
+        if expected is not None and self._filled + expected < CHUNK_SIZE:  # Nothing to hand on: small images, ends.
+            await self._receive(receive_into, expected, None)
+            return
         into, full = trio.open_memory_channel[bytearray](1)
         failures: list[Exception] = []
         broken: list[Exception] = []  # Apart from failures: what came before the client went away is still written.
@@ -171,7 +174,7 @@ class Ingest:
             self._buffer = bytearray(await trio.to_thread.run_sync(chunks.load, self.number, self._whole, self._filled))
 
     async def _receive(
-        self, receive_into: ReceiveInto, expected: int | None, into: trio.MemorySendChannel[bytearray]
+        self, receive_into: ReceiveInto, expected: int | None, into: trio.MemorySendChannel[bytearray] | None
     ) -> None:
         left = expected
         while left is None or left > 0:
@@ -183,6 +186,7 @@ class Ingest:
             self._filled += came
             left = None if left is None else left - came
             if self._filled == CHUNK_SIZE:
+                assert into is not None  # ``fill`` leaves it out only where no chunk can be filled.
                 await into.send(self._buffer)
                 self._buffer, self._filled, self._tail_written = bytearray(), 0, 0
                 self._whole += 1
