@@ -20,12 +20,10 @@ from node.peers.fetch import Fetcher
 from node.peers.identity import Identity
 from node.peers.mesh import Mesh, World, open_mesh
 from node.peers.pullthrough import PullThrough
-from node.peers.session import Session
 from node.registry.elsewhere import Elsewhere
 from node.registry.registry import Registry
 from node.registry.transit import Transits
 from protocol.sync.entries import KINDS
-from protocol.wire.messages import Acknowledge, Announce
 
 
 class Peering:
@@ -63,8 +61,6 @@ async def open_peering(identity: Identity, transits: Transits, advertised: tuple
     calls = _Calls()
     world = World(
         answer=calls.answer,
-        on_session=_nothing,
-        on_control=_no_control,
         now=transits.now,
         random=SystemRandom(),
         addresses=advertised,
@@ -81,11 +77,3 @@ def advertised_addresses(config: Config, bound: str | None) -> tuple[str, ...]:
     if bound is None:
         return ()
     return (config.listen.advertise or bound,)
-
-
-def _nothing(_session: Session) -> None:
-    """A new session wakes those who wait for the mesh to change; nobody else asks."""
-
-
-async def _no_control(_session: Session, _message: Announce | Acknowledge) -> None:
-    """Announcements travel as calls."""

@@ -8,7 +8,7 @@ from node.peers.identity import Identity
 from node.peers.session import Session
 from protocol.auth.names import Account, NodeName, Region
 from protocol.wire.descriptor import SignedDescriptor
-from protocol.wire.messages import Acknowledge, Announce, Descriptors, Hello
+from protocol.wire.messages import Descriptors, Hello
 
 
 class Home(Protocol):
@@ -46,8 +46,8 @@ class Home(Protocol):
     async def wait_for_change(self) -> None:
         """Wait until a session begins or ends, or another node is known."""
 
-    async def deliver(self, session: Session, message: Descriptors | Announce | Acknowledge) -> None:
-        """Take a message that is not the session's own business."""
+    async def deliver(self, session: Session, message: Descriptors) -> None:
+        """Take what a peer says of nodes."""
 
     def known_regions(self) -> frozenset[Region]:
         """Return the regions of our account that have a node."""

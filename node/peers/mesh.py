@@ -8,12 +8,11 @@ Source: peers.md 2, 3.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import TypeAlias
 
 import structlog
 import trio
@@ -29,26 +28,18 @@ from node.peers.session import Session
 from node.peers.tls import client_context, server_context
 from node.peers.trust import load_trust
 from protocol.auth.names import Account, NodeName, Region, RegistryName
-from protocol.errors import NoSource, PeerFault
+from protocol.errors import PeerFault
 from protocol.wire.descriptor import Descriptor, SignedDescriptor
 from protocol.wire.messages import (
     MAX_DESCRIPTORS,
     MAX_VERSION,
     MIN_VERSION,
-    Acknowledge,
-    Announce,
     Descriptors,
     Hello,
 )
 from protocol.wire.sessions import newer_stays
 
 WRITE_DELAY = 0.5  # Seconds in which changes of the list of nodes are gathered.
-
-OnSession: TypeAlias = Callable[[Session], None]
-"""Told of each session when it is up. Must not wait."""
-
-OnControl: TypeAlias = Callable[[Session, Announce | Acknowledge], Awaitable[None]]
-"""Takes announcements and acknowledgements, one at a time for each session; see ``session.Deliver``."""
 
 log = structlog.get_logger()
 
@@ -58,8 +49,6 @@ class World:
     """What the mesh is given by the composition root."""
 
     answer: Answer
-    on_session: OnSession
-    on_control: OnControl
     now: Callable[[], float]  # Wall time, UTC.
     random: Random
     addresses: tuple[str, ...]  # Where others reach our peer port; none where nobody does.
@@ -103,14 +92,6 @@ class Mesh:
     def sessions_to(self, registry: RegistryName) -> list[Session]:
         """Return the sessions with nodes of *registry*, nearest first by measured round trip."""
         return [one for one in self.sessions() if one.peer.registry == registry]
-
-    async def wait_for(self, registry: RegistryName, *, patience: float) -> Session:
-        """Return the nearest session with *registry*; ``NoSource`` where none is up within *patience* seconds."""
-        with trio.move_on_after(patience):
-            while not (found := self.sessions_to(registry)):
-                await self.wait_for_change()
-            return found[0]
-        raise NoSource(f"no node of {registry} is in reach")
 
     async def wait_for_change(self) -> None:
         """Wait until a session begins or ends, or another node is known."""
@@ -184,7 +165,6 @@ class Mesh:
         log.info("session begun", peer=str(name), dialled=session.standing.dialled_by_us)
         self._notify()
         self._nursery.start_soon(self._introduce, session)
-        self._world.on_session(session)
         return True
 
     def unregister(self, session: Session) -> None:
@@ -203,11 +183,8 @@ class Mesh:
         current = self._sessions.get(name)
         return ([current] if current else []) + self._retired.get(name, [])
 
-    async def deliver(self, session: Session, message: Descriptors | Announce | Acknowledge) -> None:
+    async def deliver(self, session: Session, message: Descriptors) -> None:
         """Take a message of *session*."""
-        if not isinstance(message, Descriptors):
-            await self._world.on_control(session, message)
-            return
         ours, theirs = self.identity.registry.account, session.peer.registry.account
         news: list[Descriptor] = []
         for signed in message.nodes:

@@ -25,8 +25,6 @@ from protocol.wire.frames import FrameReader, Pace, frame
 from protocol.wire.liveness import Answered, GiveUp, Heard, Liveness, SendPing, Wake
 from protocol.wire.messages import (
     MAX_FRAME,
-    Acknowledge,
-    Announce,
     Bye,
     Descriptors,
     Hello,
@@ -40,7 +38,7 @@ from protocol.wire.sessions import Agreement, Standing
 HELLO_PATIENCE = 10.0  # Seconds for the peer's hello.
 _QUEUE = 64  # Frames that wait to be sent before ``send`` waits.
 
-Deliver: TypeAlias = Callable[["Session", Descriptors | Announce | Acknowledge], Awaitable[None]]
+Deliver: TypeAlias = Callable[["Session", Descriptors], Awaitable[None]]
 """``await deliver(session, message)``: while it waits nothing else is read from this peer, pongs neither: so it must
 return within a few seconds."""
 
@@ -260,7 +258,7 @@ class Session:
                     self._peer_retired = True
                     self.retire("so does the peer")
                     self.close_if_drained()
-                case _:
+                case Descriptors():
                     await self._deliver(self, message)
 
     async def _keep_alive(self) -> None:

@@ -70,21 +70,6 @@ class Descriptors(msgspec.Struct, frozen=True, tag_field="k", tag="nodes"):
     nodes: Annotated[tuple[SignedDescriptor, ...], msgspec.Meta(max_length=MAX_DESCRIPTORS)]
 
 
-class Announce(msgspec.Struct, frozen=True, tag_field="k", tag="announce"):
-    """An image or tag that a rule of the sender replicates to the receiver."""
-
-    id: _Count
-    """What the acknowledgement names; counted by the sender within the session."""
-    body: Annotated[bytes, msgspec.Meta(max_length=MAX_FRAME - 512)]
-
-
-class Acknowledge(msgspec.Struct, frozen=True, tag_field="k", tag="acknowledge"):
-    """What became of an announcement."""
-
-    id: _Count
-    body: Annotated[bytes, msgspec.Meta(max_length=4096)]
-
-
 class Bye(msgspec.Struct, frozen=True, tag_field="k", tag="bye", omit_defaults=True):
     """The sender asks for nothing new; the session ends when what is under way has ended."""
 
@@ -93,7 +78,7 @@ class Bye(msgspec.Struct, frozen=True, tag_field="k", tag="bye", omit_defaults=T
     """The receiver broke the protocol: the sender has cut the session."""
 
 
-Message: TypeAlias = Hello | Ping | Pong | Open | Descriptors | Announce | Acknowledge | Bye
+Message: TypeAlias = Hello | Ping | Pong | Open | Descriptors | Bye
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +99,6 @@ BOUNDS: dict[type[Message], Bound] = {
     Pong: Bound(64, 1, 8),
     Open: Bound(64, 1000, 1000),
     Descriptors: Bound(MAX_FRAME, 4, 128),
-    Announce: Bound(MAX_FRAME, 200, 400),
-    Acknowledge: Bound(4608, 400, 800),
     Bye: Bound(1024, 0, 2),
 }
 UNKNOWN = Bound(MAX_FRAME, 10, 100)

@@ -5,7 +5,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -25,7 +25,6 @@ from node.peers.session import Session
 from node.peers.tls import dial
 from protocol.auth.names import Account, Region
 from protocol.wire.descriptor import parse_address
-from protocol.wire.messages import Acknowledge, Announce
 
 ACCOUNT, REGION = Account("111111111111"), Region("eu-west-1")
 PATIENCE = 20.0  # Seconds for anything that a test waits for.
@@ -44,7 +43,6 @@ class Node:
     mesh: Mesh
     scope: trio.CancelScope
     stopped: trio.Event
-    heard: list[Announce | Acknowledge] = field(default_factory=list)
 
     def invite(self, region: str | None = None, *, now: float | None = None) -> str:
         made = time.time() if now is None else now
@@ -91,15 +89,11 @@ class Cluster:
     ) -> None:
         sock = listen_tcp("127.0.0.1", port)
         address = f"127.0.0.1:{sock.getsockname()[1]}"
-        heard: list[Announce | Acknowledge] = []
-
-        async def hear(_session: Session, message: Announce | Acknowledge) -> None:
-            heard.append(message)
 
         def ignore(_: object) -> None:
             pass
 
-        world = World(answer, ignore, hear, time.time, Random(1), () if hidden else (address,))
+        world = World(answer, time.time, Random(1), () if hidden else (address,))
         server = partial(
             serve,
             limits=PEER_LIMITS,
@@ -113,7 +107,7 @@ class Cluster:
         with trio.CancelScope() as scope:
             async with open_mesh(identity, world) as mesh, trio.open_nursery() as serving:
                 serving.start_soon(server, [Listener(sock, mesh.server_context)], mesh.application)
-                task_status.started(Node(identity, address, mesh, scope, stopped, heard))
+                task_status.started(Node(identity, address, mesh, scope, stopped))
                 await trio.sleep_forever()
         stopped.set()
 

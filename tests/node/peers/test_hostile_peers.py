@@ -67,7 +67,7 @@ def context_of(node: Node) -> ssl.SSLContext:
         (frame(Open(b"o" * 16)), "it dialled, and says open"),
         ((b"\0\0\0\x0e" + b"\x81\xa1k\xa7weather\xc0\xc0\xc0") * 2, "a frame that is none"),
         ((b"\0\0\0\x0b" + b"\x81\xa1k\xa7weather") * 500, "too many frames of unknown kind"),
-        ((MAX_FRAME).to_bytes(4, "big") + b"\x82\xa1k\xa8announce\xa1x" + b"\x91" * (MAX_FRAME - 14), "none"),
+        ((MAX_FRAME).to_bytes(4, "big") + b"\x82\xa1k\xa5nodes\xa1x" + b"\x91" * (MAX_FRAME - 11), "none"),
     ],
 )
 async def test_a_frame_that_breaks_a_rule_ends_the_session(cluster: Cluster, data: bytes, says: str) -> None:

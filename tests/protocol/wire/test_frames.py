@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from protocol.auth.names import Account, NodeId, NodeName, Region, RegistryName
 from protocol.errors import PeerFault
+from protocol.wire.descriptor import SignedDescriptor
 from protocol.wire.frames import FrameReader, Pace, frame
 from protocol.wire.messages import (
     BOUNDS,
+    MAX_DESCRIPTORS,
     MAX_FRAME,
     STALL,
     UNKNOWN,
-    Acknowledge,
-    Announce,
     Bye,
+    Descriptors,
     Hello,
     Message,
     Open,
@@ -31,8 +32,7 @@ MESSAGES: list[Message] = [
     Ping(1),
     Pong(2**63 - 1),
     Open(b"o" * 16, True),
-    Announce(1, b"x" * 60_000),
-    Acknowledge(1, b"done"),
+    Descriptors((SignedDescriptor(b"d" * 2000, b"s" * 64, b"c" * 900),) * MAX_DESCRIPTORS),
     Bye("enough"),
 ]
 
@@ -123,5 +123,5 @@ def test_who_keeps_the_pace_is_never_cut_even_after_a_stall(seconds: list[float]
 
 
 def test_a_message_that_is_too_large_is_our_own_bug() -> None:
-    with pytest.raises(ValueError, match="Acknowledge"):
-        frame(Acknowledge(1, b"x" * 10_000))
+    with pytest.raises(ValueError, match="Bye"):
+        frame(Bye("x" * 2_000))
