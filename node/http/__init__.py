@@ -8,7 +8,7 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``limits``        every limit, with its reason
 * ``serve``         accept, serve, drain
 * ``listen``        the sockets to accept on
-* ``tls``           TLS settings for clients and for peers
+* ``tls``           TLS settings of the front door
 * ``transport``     one accepted socket, for tasks that wait
 * ``engine``        what all connections of a server share
 * ``target``        paths, queries and hosts, decoded strictly and once

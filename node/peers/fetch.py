@@ -21,7 +21,6 @@ from protocol.oci.names import RepositoryName
 from protocol.sync.entries import Blob
 from protocol.wire.transfer import CHUNKS, MAP, MAX_MAP, ChunksAsked, MapSent, WhichBlob, decode, encode
 
-SESSION_PATIENCE = 5.0  # Seconds to wait for a session before a client is told that there is none.
 _TRIES = 8  # Without a chunk more between them.
 _PAUSE = 1.0  # Seconds before the second try; it doubles.
 _MAX_REASON = 1024  # Bytes of a refusal.

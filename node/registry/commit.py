@@ -10,7 +10,7 @@ import msgspec
 from node.registry.registry import Registry
 from node.registry.state import Change, apply_entry
 from node.store.journal import Head
-from node.store.table import ReadTxn, WriteTxn
+from node.store.table import WriteTxn
 from protocol.errors import ManifestTooLarge
 from protocol.sync.clock import Clock
 from protocol.sync.entries import Known
@@ -87,8 +87,3 @@ def _cut(entries: list[Known]) -> list[list[Known]]:
 def stored_clock(registry_documents: Callable[[str], int]) -> Clock:
     """Return the clock that goes on where the last one, whose ceiling is stored, may have been."""
     return Clock(registry_documents(_CEILING))
-
-
-def last_position(registry: Registry, txn: ReadTxn) -> int:
-    """Return the number of the newest record in local order."""
-    return registry.store.meta.journal.last(txn)

@@ -21,7 +21,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_CHILDREN = 256  # Label values of one metric; what comes after them is left out.
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
@@ -118,7 +117,7 @@ class Metrics:
         self._lag_sum += seconds
 
     def render(self) -> bytes:
-        """Return what ``GET /metrics`` answers, of type ``CONTENT_TYPE``."""
+        """Return what ``GET /metrics`` answers: the text format of Prometheus."""
         return generate_latest(self._registry)
 
     def _families(self) -> Iterator[Metric]:

@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
 from node.http.message import Request, Response
-from node.http.tls import client_context, peer_context
+from node.http.tls import client_context
 from tests.node.http.serving import Server, Start, read_all
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -193,7 +193,10 @@ async def test_a_peer_may_show_a_certificate(start: Start, identity: tuple[Path,
         seen.append(request.certificate)
         return Response(200)
 
-    context = peer_context(*identity, identity[0].read_text())
+    context = client_context(*identity)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cadata=identity[0].read_text())
     server = await start(note, listener=Listener(listen_tcp("127.0.0.1", 0), context))
     for shows in (True, False):
         client = trusting(identity)
