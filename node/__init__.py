@@ -6,7 +6,7 @@ A request comes in at the top of this list and goes down; nothing below imports 
 * ``daemon``     the composition root: builds every part from the configuration and runs them in one tree
 * ``api``        translations between HTTP and the use cases, one folder per front door
 * ``peers``      identity, sessions with other nodes, and the drivers of the machines in ``protocol``
-* ``jobs``       followers of the journal, and timed work
+* ``jobs``       timed work: expiry, collection
 * ``registry``   the use cases: the one place where the rules meet the store
 * ``http``       the server engine; it knows nothing of registries
 * ``store``      the LMDB environments and the tables in them

@@ -10,5 +10,4 @@ reads a clock or draws a random number: those are arguments. Read in this order:
 * ``rules``   replication and pull-through: pure decisions
 * ``sync``    the hybrid clock, records and how they merge, vectors and fingerprints
 * ``wire``    what nodes say to each other
-* ``swarm``   which chunk to ask of which peer next
 """

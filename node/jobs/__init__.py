@@ -1,4 +1,4 @@
-"""Followers of the journal and timed work. Each is a task that the daemon starts, and calls use cases alone.
+"""Timed work. Each is a task that the daemon starts, and calls use cases alone.
 
 * ``expiry``      drops uploads that nobody feeds any more
 * ``collection``  frees what nothing needs any more

@@ -15,10 +15,15 @@ sides, and nothing else. Clocks and randomness are read here and handed to ``pro
 * ``connection``    the dialling side of HTTP/2
 * ``joining``       a new node gets its identity
 * ``calls``         requests and replies of a session, alike on both of its sides
-* ``session``       one control stream: hello, pings, descriptors, announcements; and calls
+* ``session``       one control stream: hello, pings, descriptors; and calls
 * ``home``          what a session needs of the node that it belongs to
 * ``dial``          a session that we opened: its connections, and bulk beside them
 * ``listen``        what the peer port answers: sessions that others opened, and joiners
 * ``keep``          dials whom we know, again and again
 * ``mesh``          all sessions of this node: what the daemon runs
+* ``fetch``         a blob from the nodes of another registry, once for all who want it
+* ``images``        a whole image: its manifests, and all their blobs
+* ``exchange``      what this node answers to the calls of others
+* ``announcer``     tells each destination what it should have, until it says that it does
+* ``pullthrough``   what is not here comes from another registry, and is kept
 """

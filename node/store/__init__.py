@@ -1,17 +1,21 @@
 """What is on disk: the LMDB environments, their tables, and the two writers.
 
-* ``table``     a named table of sealed values; each other table is one or wraps one
-* ``writer``    durable writes that share a commit
-* ``rows``      what the tables of ``meta`` hold, and their keys
-* ``meta``      the environment that holds everything small
-* ``chunks``    the environment that holds the chunks of large blobs
-* ``mapping``   where in ``data.mdb`` a value lies, for the zero-copy path
-* ``extents``   a blob's bytes as verified extents of that file, and the leases that keep them in place
-* ``blobs``     blobs, their contents, maps and the links through which they are seen
-* ``journal``   the signed, hash-chained records of what changed
-* ``sums``      fingerprints of the live entries, kept in the transaction that changes them
-* ``space``     how much room the disk has left
-* ``store``     opens all of it, once, under a lock
+* ``table``      a named table of sealed values; each other table is one or wraps one
+* ``writer``     durable writes that share a commit
+* ``rows``       what the tables of ``meta`` hold, and their keys
+* ``meta``       the environment that holds everything small
+* ``chunks``     the environment that holds the chunks of large blobs
+* ``ingest``     bytes that arrive, hashed and written while the next ones come
+* ``mapping``    where in ``data.mdb`` a value lies, for the zero-copy path
+* ``extents``    a blob's bytes as verified extents of that file, and the leases that keep them in place
+* ``blobs``      blobs, their contents, maps and the links through which they are seen
+* ``uploads``    uploads that have not ended, as far as they would survive a crash
+* ``journal``    the signed, hash-chained records of what changed
+* ``sums``       fingerprints of the live entries, kept in the transaction that changes them
+* ``replicas``   how far images have come at destinations, and what was taken from sources
+* ``documents``  rules as they were put, and counters
+* ``space``      how much room the disk has left
+* ``store``      opens all of it, once, under a lock
 
 What takes a ``ReadTxn`` sees one consistent state and never waits. What takes a ``WriteTxn`` runs on a writer's
 thread and touches nothing but that transaction. No view of the map leaves the function that opened its transaction.

@@ -9,5 +9,6 @@ largest size and a rate, and whoever breaks one is cut off.
 * ``liveness``    when to ping, and when a silent peer counts as gone
 * ``redial``      how long to wait before a peer is dialled again
 * ``descriptor``  what a node says of itself, signed, for others to pass on
+* ``transfer``    the calls: announcements, manifests, chunk maps, chunks
 * ``joining``     the two bodies of a join
 """
