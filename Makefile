@@ -13,7 +13,7 @@ ifneq ($(USABLE),$(FOUND))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench conformance soak e2e lock setup clean
+.PHONY: help run test check format bench conformance soak e2e e2e-go lock setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## */\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -42,6 +42,12 @@ format: .venv/.ready ## format, and mend what the linter can mend
 
 e2e: setup ## only the end-to-end tests: real clients against real daemons
 	$(PYTEST) tests/e2e
+
+e2e-go: setup ## crane, oras and regctl, built with Go into build/go (needs Go)
+	GOBIN=$(CURDIR)/build/go go install github.com/google/go-containerregistry/cmd/crane@v0.22.1
+	GOBIN=$(CURDIR)/build/go go install oras.land/oras/cmd/oras@v1.3.6
+	GOBIN=$(CURDIR)/build/go go install github.com/regclient/regclient/cmd/regctl@v0.11.7
+	PATH=$(CURDIR)/build/go:$$PATH $(PYTEST) -m go tests/e2e
 
 soak: setup ## the long tier: 50 rounds of kill -9 on one node and on two
 	$(PYTEST) -m soak
