@@ -3,8 +3,13 @@
 One task for each destination of the rules keeps up to ``AT_ONCE`` announcements under way. What to announce is read
 from the store each time, so there is nothing to restore after a crash. An image that fails is tried again later and
 holds up nothing; when a session comes up, everything is tried again at once.
+
+A destination may refuse every image, and then a hundred thousand are not done and wait for their next try. So the rows
+are not looked at from the start each time: a *pass* goes on where it stopped, new rows come at its end, and the next
+pass begins when a try is due, the later the longer the last one was.
 """
 
+from math import inf
 from random import Random
 
 import structlog
@@ -25,6 +30,8 @@ _PAGE = 256  # Images that are looked at together.
 _FIRST_RETRY = 1.0  # Seconds; it doubles up to
 _LAST_RETRY = 300.0
 _FAILED_RETRY = 3600.0  # Seconds after which a refused image is announced again.
+_PASS_PAUSE = 0.5  # Seconds between the beginnings of two passes, and
+_ROW_PAUSE = 0.001  # for each row of the last one, which took some 10 microseconds.
 
 log = structlog.get_logger()
 
@@ -56,6 +63,10 @@ class _Destination:
         self._not_before: dict[tuple[int, Digest], float] = {}
         self._tries: dict[tuple[int, Digest], int] = {}
         self._wake = trio.Event()
+        self._again: set[tuple[int, Digest]] = set()  # Wanted anew while they were under way.
+        self._place = b""  # Where the pass goes on.
+        self._rows = 0  # That it has looked at.
+        self._next_pass = -inf
 
     async def run(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -64,31 +75,39 @@ class _Destination:
                 nursery.start_soon(self._watch_mesh)
                 while True:
                     self._wake = trio.Event()
-                    if self._mesh.sessions_to(self._name):
+                    until = trio.current_time() + _LAST_RETRY
+                    if self._mesh.sessions_to(self._name):  # Else a session that comes up wakes us.
+                        self._begin_pass_if_due()
                         for due in self._next():
                             self._under_way.add((due.repository, due.digest))
                             nursery.start_soon(self._announce, due)
-                    with trio.move_on_at(min(self._later(), default=trio.current_time() + _LAST_RETRY)):
+                        until = min(until, max(self._next_pass, min(self._not_before.values(), default=inf)))
+                    with trio.move_on_at(until):
                         await self._wake.wait()
 
-    def _later(self) -> list[float]:
+    def _begin_pass_if_due(self) -> None:
         now = trio.current_time()
-        return [at for at in self._not_before.values() if at > now]
+        if now >= self._next_pass and any(at <= now for at in self._not_before.values()):
+            self._not_before = {key: at for key, at in self._not_before.items() if at > now}
+            self._next_pass = now + _PASS_PAUSE + _ROW_PAUSE * self._rows
+            self._place, self._rows = b"", 0
 
     def _next(self) -> list[Due]:
+        """Return what to announce now, from where the pass stopped."""
         found: list[Due] = []
-        after, now = b"", trio.current_time()
         while len(self._under_way) + len(found) < AT_ONCE:
-            page = due_images(self._registry, self._name, after=after, limit=_PAGE)
+            page = due_images(self._registry, self._name, after=self._place, limit=_PAGE)
             for due in page:
-                key = due.repository, due.digest
-                if key not in self._under_way and self._not_before.get(key, now) <= now:
-                    found.append(due)
                 if len(self._under_way) + len(found) >= AT_ONCE:
-                    break
-            if len(page) < _PAGE:
+                    return found
+                key = due.repository, due.digest
+                self._place, self._rows = due.place, self._rows + 1
+                if key in self._under_way:
+                    self._again.add(key)
+                elif key not in self._not_before:
+                    found.append(due)
+            if not page:
                 break
-            after = page[-1].place
         return found
 
     async def _announce(self, due: Due) -> None:
@@ -105,11 +124,11 @@ class _Destination:
             log.exception("bug")
         finally:
             self._under_way.discard(key)
-            if delay:
+            if delay or key in self._again:
                 self._not_before[key] = trio.current_time() + delay
-            else:
-                self._not_before.pop(key, None)
+            if not delay:
                 self._tries.pop(key, None)
+            self._again.discard(key)
             self._wake.set()
 
     async def _tell(self, due: Due) -> float:
@@ -143,4 +162,5 @@ class _Destination:
         while True:
             await self._mesh.wait_for_change()
             self._not_before.clear()
+            self._place, self._rows = b"", 0
             self._wake.set()
