@@ -140,7 +140,7 @@ class _Destination:
         session = self._mesh.sessions_to(self._name)
         if not session:
             return self._back_off((due.repository, due.digest))
-        data = await ask(session[0], ANNOUNCE, encode(said), MAX_ACKNOWLEDGEMENT)
+        data = await ask(session[0], ANNOUNCE, encode(said), MAX_ACKNOWLEDGEMENT, patience=inf)
         answer = decode(data, Acknowledgement)
         if answer.outcome == "later":
             log.info("not replicated yet", image=due.digest, destination=str(self._name), reason=answer.reason)

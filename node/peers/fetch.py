@@ -5,7 +5,7 @@ The chunk map comes first, then one bulk call streams the chunks from the neares
 stopped. The fetch runs in the mesh's nursery, not in the request that wanted it: a client that goes away stops nobody.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import structlog
@@ -21,6 +21,8 @@ from protocol.oci.names import RepositoryName
 from protocol.sync.entries import Blob
 from protocol.wire.transfer import CHUNKS, MAP, MAX_MAP, ChunksAsked, MapSent, WhichBlob, decode, encode
 
+ANSWER = 60.0  # Seconds for a manifest or a chunk map.
+STALL = 300.0  # Seconds for a chunk, at the least: a link of 4 kB/s still makes it.
 _TRIES = 8  # Without a chunk more between them.
 _PAUSE = 1.0  # Seconds before the second try; it doubles.
 _MAX_REASON = 1024  # Bytes of a refusal.
@@ -28,6 +30,9 @@ _MAX_TOGETHER = 64  # Blobs that are fetched at once; the rest waits.
 
 SessionsTo: TypeAlias = Callable[[RegistryName], list[Session]]
 """The sessions with nodes of a registry, nearest first."""
+
+ReceiveInto: TypeAlias = Callable[[memoryview], Awaitable[int]]
+"""``await receive_into(view)``: fills *view* and returns how much came; fewer than its size at the end only."""
 
 log = structlog.get_logger()
 
@@ -73,7 +78,7 @@ class Fetcher:
 
     async def map_of(self, source: RegistryName, name: RepositoryName, digest: Digest) -> ChunkMap:
         """Return the chunk map of a blob; raises as ``blob``. An answer says that we may have it."""
-        data = await ask(self.session(source), MAP, encode(WhichBlob(name, digest)), MAX_MAP + 64)
+        data = await ask(self.session(source), MAP, encode(WhichBlob(name, digest)), MAX_MAP + 64, patience=ANSWER)
         sent = decode(data, MapSent)
         return ChunkMap(sent.size, tuple(sent.hashes[at : at + 32] for at in range(0, len(sent.hashes), 32)))
 
@@ -121,7 +126,7 @@ class Fetcher:
                 async with self.session(source).call(CHUNKS, body, bulk=True) as reply:
                     if reply.status != 200:
                         raise refusal(reply.status, await reply.read(_MAX_REASON))
-                    await transit.fill(reply.receive_into)
+                    await transit.fill(patient(reply.receive_into, STALL))
                     return
             except (trio.BrokenResourceError, NoSource) as error:
                 if tries == _TRIES:
@@ -129,22 +134,35 @@ class Fetcher:
             await trio.sleep(_PAUSE * 2 ** (tries - 1))
 
 
-async def ask(session: Session, method: str, body: bytes, limit: int) -> bytes:
-    """Return the whole reply to a call.
+def patient(receive_into: ReceiveInto, patience: float) -> ReceiveInto:
+    """Return a source that breaks off where *receive_into* takes longer than *patience* seconds to fill a buffer."""
+
+    async def receive(view: memoryview) -> int:
+        with trio.move_on_after(patience):
+            return await receive_into(view)
+        raise trio.BrokenResourceError(f"nothing more came within {patience:g} s")
+
+    return receive
+
+
+async def ask(session: Session, method: str, body: bytes, limit: int, *, patience: float) -> bytes:
+    """Return the whole reply to a call, which may take *patience* seconds.
 
     Raises:
         Refusal: what the other side refused.
-        NoSource: the session ended before the reply did.
+        NoSource: the session ended before the reply did, or it did not come in time.
         PeerFault: the reply has more than *limit* bytes.
     """
     try:
-        async with session.call(method, body) as reply:
-            data = await reply.read(limit if reply.status == 200 else _MAX_REASON)
+        with trio.move_on_after(patience):
+            async with session.call(method, body) as reply:
+                data = await reply.read(limit if reply.status == 200 else _MAX_REASON)
+            if reply.status != 200:
+                raise refusal(reply.status, data)
+            return data
     except trio.BrokenResourceError as error:
         raise NoSource(f"the session with {session.peer.name} ended: {error}") from error
-    if reply.status != 200:
-        raise refusal(reply.status, data)
-    return data
+    raise NoSource(f"{session.peer.name} did not answer within {patience:g} s")
 
 
 def refusal(status: int, message: bytes) -> Refusal:

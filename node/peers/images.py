@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import trio
 
-from node.peers.fetch import Fetcher, ask
+from node.peers.fetch import ANSWER, Fetcher, ask
 from node.registry.images import PreparedManifest, prepare_manifest
 from protocol.auth.names import RegistryName
 from protocol.errors import DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
@@ -32,7 +32,7 @@ async def ask_manifest(
 ) -> ManifestSent:
     """Return a manifest of another registry; its bytes are not looked at yet. Raises as ``fetch.ask``."""
     body = encode(WhichManifest(name, reference))
-    return decode(await ask(fetcher.session(source), MANIFEST, body, MAX_MANIFEST_SENT), ManifestSent)
+    return decode(await ask(fetcher.session(source), MANIFEST, body, MAX_MANIFEST_SENT, patience=ANSWER), ManifestSent)
 
 
 async def fetch_image(fetcher: Fetcher, source: RegistryName, announced: Announcement) -> list[PreparedManifest]:
