@@ -34,6 +34,7 @@ def render(figures: Sequence[Figure], parts: Sequence[str]) -> str:
         "",
         "Every figure is a median; where two servers are compared they took turns in one run, and the ratio is that of",
         "the medians. Behind each median: the least and the most of its rounds.",
+        "What bounds the figures that are missed is in [bounds.md](bounds.md).",
         "",
         "| figure | entrepot | others | ratio | target | |",
         "|---|---|---|---|---|---|",
