@@ -24,7 +24,7 @@ run: .venv/.ready ## set up, and start a node on LISTEN (127.0.0.1:5000) that an
 	  '  podman push --tls-verify=false hello:1 $(LISTEN)/hello:1     podman pull --tls-verify=false $(LISTEN)/hello:1' \
 	  '  docker push $(LISTEN)/hello:1                                docker pull $(LISTEN)/hello:1' \
 	  '  skopeo copy --dest-tls-verify=false docker-daemon:hello:1 docker://$(LISTEN)/hello:1'
-	@exec $(BIN)/entrepot serve --listen $(LISTEN)
+	@exec $(BIN)/entrepot serve --no-hints --listen $(LISTEN)
 
 test: setup ## set up (as root also the Debian packages of clients and servers), then check, then every test
 	@$(MAKE) --no-print-directory check
