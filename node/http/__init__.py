@@ -24,6 +24,7 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``h2data``        DATA frames laid out so that files are read into them
 * ``responsehead``  what the head of a response says of its body, and its bytes in HTTP/1.1
 * ``outgoing``      bodies in pieces, without copying where that is possible
+* ``runs``          many extents at once, in a thread, to clients that are fast
 * ``sendqueue``     releases such pieces when the kernel is done with them
 * ``router``        which handler answers a method and a path
 """

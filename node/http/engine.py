@@ -11,6 +11,7 @@ import trio
 from node.http.failures import Rejected
 from node.http.limits import Hit, Limits
 from node.http.message import Application, Observe
+from node.http.runs import Senders
 from node.http.sendqueue import SendQueues
 from node.http.target import host_name
 from node.http.transport import Transport
@@ -38,6 +39,7 @@ class Engine:
     report: Report
     stopping: trio.Event
     queues: SendQueues
+    senders: Senders
     endings: dict[Transport, Callable[[], None]] = field(default_factory=dict)
     """What to call on each open connection when the server stops: ends it soon if it is idle."""
 

@@ -41,7 +41,7 @@ class Http1Connection:
         self._buffer = buffer
         self._hosts = hosts
         self._pace = Pace(scope, engine.limits)
-        self._outgoing = Outgoing(transport, engine.queues)
+        self._outgoing = Outgoing(transport, engine.queues, engine.senders)
         self._is_idle = False
         self._answering = False
 

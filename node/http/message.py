@@ -59,6 +59,7 @@ class Extent(msgspec.Struct, frozen=True):
     offset: int
     length: int
     is_resident: bool = False  # In the page cache a moment ago: sending it will not wait for the disk.
+    is_followed: bool = False  # By another one that is resident: asking for it will not wait for anything.
 
 
 Piece: TypeAlias = bytes | Extent

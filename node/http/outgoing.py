@@ -13,6 +13,7 @@ import trio
 
 from node.http.failures import ClientGone, is_gone
 from node.http.message import Extent, Piece, Pieces
+from node.http.runs import Runs, Senders
 from node.http.sendqueue import SendQueues
 from node.http.transport import Pace, Transport
 
@@ -84,9 +85,10 @@ async def close_iterator(pieces: Pieces) -> None:
 class Outgoing:
     """Sends the bodies of one HTTP/1.1 connection."""
 
-    def __init__(self, transport: Transport, queues: SendQueues) -> None:
+    def __init__(self, transport: Transport, queues: SendQueues, senders: Senders) -> None:
         self._transport = transport
         self._queues = queues
+        self._runs = Runs(transport, senders)
         self._buffer: memoryview | None = None
         self.sent = 0  # Bytes of the current body, without framing.
 
@@ -102,15 +104,19 @@ class Outgoing:
             await self._transport.send(head, pace, more=first is not None)
             piece = first if first is not None else await next_piece(pieces.iterator)
             while piece is not None:
-                self._check(piece, pieces)
                 mapped = mapped or isinstance(piece, Extent)
-                await self._send_piece(piece, pace, chunked=chunked)
-                piece = await next_piece(pieces.iterator)
+                if isinstance(piece, Extent) and piece.is_resident and self._transport.zero_copy and not chunked:
+                    piece = await self._send_run(piece, pieces, pace)
+                else:
+                    self._check(piece, pieces)
+                    await self._send_piece(piece, pace, chunked=chunked)
+                    piece = await next_piece(pieces.iterator)
             if chunked:
                 await self._transport.send(b"0\r\n\r\n", pace)
             elif pieces.length is not None and self.sent != pieces.length:
                 raise BodyBroken(f"a body of {pieces.length} bytes ended after {self.sent}")
         finally:
+            self._runs.end()
             await self.drop(pieces, mapped=mapped)
 
     async def drop(self, pieces: Pieces, *, mapped: bool = False) -> None:
@@ -125,10 +131,37 @@ class Outgoing:
             else:
                 pieces.release()
 
-    def _check(self, piece: Piece, pieces: Pieces) -> None:
+    def _check(self, piece: Piece, pieces: Pieces, gathered: int = 0) -> None:
         length = piece.length if isinstance(piece, Extent) else len(piece)
-        if pieces.length is not None and self.sent + length > pieces.length:
+        if pieces.length is not None and self.sent + gathered + length > pieces.length:
             raise BodyBroken(f"a body of {pieces.length} bytes goes on after them")
+
+    async def _send_run(self, piece: Extent, pieces: Pieces, pace: Pace) -> Piece | None:
+        """Send *piece*, and as many behind it as may go at once; return what follows."""
+        began = trio.current_time()
+        wanted = self._runs.length
+        run: list[Extent] = []
+        gathered = 0
+        following: Piece | None = piece
+        while len(run) < wanted and isinstance(following, Extent) and following.is_resident:
+            self._check(following, pieces, gathered)
+            run.append(following)
+            gathered += following.length
+            if not following.is_followed:  # What is there goes first.
+                break
+            if len(run) < wanted:
+                following = await next_piece(pieces.iterator)
+        try:
+            await self._runs.send(run, pace)
+        except ClientGone:
+            raise
+        except OSError as error:
+            raise BodyBroken from error
+        self.sent += gathered
+        if following is run[-1]:
+            following = await next_piece(pieces.iterator)
+        self._runs.kept_up(len(run), trio.current_time() - began)
+        return following
 
     async def _send_piece(self, piece: Piece, pace: Pace, *, chunked: bool) -> None:
         length = piece.length if isinstance(piece, Extent) else len(piece)

@@ -15,6 +15,7 @@ from node.http.http2 import Http2Connection
 from node.http.limits import Hit, Limits
 from node.http.listen import Listener, tune
 from node.http.message import Application, Observe
+from node.http.runs import Senders
 from node.http.sendqueue import SendQueues
 from node.http.transport import Transport
 
@@ -78,7 +79,7 @@ async def serve(
         hit: counts the limits that were hit.
         report: logs what is a bug of ours. The connection it happened on ends, the server does not.
     """
-    engine = Engine(application, limits, observe, hit, report, stopping, SendQueues(limits))
+    engine = Engine(application, limits, observe, hit, report, stopping, SendQueues(limits), Senders())
     census = _Census(limits, hit)
     async with trio.open_nursery() as watching:
         watching.start_soon(engine.queues.watch_forever)

@@ -190,6 +190,20 @@ class Transport:
             self.queued += count
             await self._moved(count, pace)
 
+    def set_low_water(self, size: int) -> None:
+        """Have the client waited for while *size* unsent bytes are queued."""
+        with suppress(OSError):  # It is gone.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+
+    def fileno(self) -> int:
+        """The descriptor, for a thread that sends past this object; then ``sent`` has to be told."""
+        return self._fd
+
+    async def sent(self, count: int, pace: Pace) -> None:
+        """Note *count* bytes that a thread handed to the kernel."""
+        self.queued += count
+        await self._moved(count, pace)
+
     @contextmanager
     def corked(self) -> Iterator[None]:
         """Let the kernel gather what is sent within the block.

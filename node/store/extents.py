@@ -58,6 +58,8 @@ class Span:
 
     offset: int
     length: int
+    is_followed: bool = False
+    """Whether the next one is ready as well: asking for it does not wait."""
 
 
 class Verified:
@@ -108,17 +110,23 @@ class Verified:
                 except LookupError as error:
                     self.bad.add(number)
                     raise Damaged(str(error)) from error
-            for offset in offsets:
+            ready = self._is_ready(number, index, offsets[0], size)
+            for offset, following in zip(offsets, [*offsets[1:], 0], strict=True):
                 whole = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
-                if not (self._was_seen(number, index) and _resident(self._chunks.fd, offset, whole)):
+                if not ready:
                     expected = hashes[index * 32 : index * 32 + 32]
                     if not await trio.to_thread.run_sync(_read_and_compare, self._chunks.fd, offset, whole, expected):
                         self.bad.add(number)
                         raise Damaged(f"chunk {index} of blob {number}")
                     self.note(number, range(index, index + 1))
                 skip = max(0, start - index * CHUNK_SIZE)
-                yield Span(offset + skip, min(whole, end - index * CHUNK_SIZE) - skip)
+                ready = following > 0 and self._is_ready(number, index + 1, following, size)
+                yield Span(offset + skip, min(whole, end - index * CHUNK_SIZE) - skip, ready)
                 index += 1
+
+    def _is_ready(self, number: int, index: int, offset: int, size: int) -> bool:
+        length = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
+        return self._was_seen(number, index) and _resident(self._chunks.fd, offset, length)
 
     def _was_seen(self, number: int, index: int) -> bool:
         seen = self._seen.get(number)

@@ -39,6 +39,10 @@ class Located(Protocol):
     def length(self) -> int:
         """How many."""
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether the next range is there as well, so that asking for it will not wait."""
+
 
 Read: TypeAlias = Callable[[int, int], AsyncIterator[bytes | Located]]
 """``read(start, length)``: the bytes, as they are or as places in the store's file."""
@@ -113,7 +117,10 @@ def whole(read: Read, size: int, *, fd: int, release: Callable[[], None]) -> Pie
 async def _pieces(read: Read, start: int, length: int, fd: int) -> AsyncIterator[Piece]:
     if length:
         async for one in read(start, length):
-            yield one if isinstance(one, bytes) else Extent(fd, one.offset, one.length, is_resident=True)
+            if isinstance(one, bytes):
+                yield one
+            else:
+                yield Extent(fd, one.offset, one.length, is_resident=True, is_followed=one.is_followed)
 
 
 async def _parts(read: Read, parts: list[tuple[bytes, tuple[int, int]]], fd: int) -> AsyncIterator[Piece]:

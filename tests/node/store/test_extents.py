@@ -126,3 +126,14 @@ async def test_what_is_remembered_of_blobs_has_a_bound(store: Store) -> None:
     assert len(verified._seen) == MAX_SEEN
     assert not verified._was_seen(0, 0)
     assert verified._was_seen(1, 0)
+
+
+async def test_a_span_says_whether_the_next_one_is_ready(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    async with open_store(tmp_path / "copy", map_size=2**26, reserve=0) as store:
+        came: list[Span] = []
+        await collect(store, came)  # Compares each when it is asked for.
+        assert [span.is_followed for span in came] == [False, False, False]
+        came.clear()
+        await collect(store, came)
+        assert [span.is_followed for span in came] == [True, True, False]
