@@ -4,15 +4,18 @@ Theory of operation
 ===================
 A buffer of one chunk is filled from the socket. When it is full it goes through three stages that run side by side:
 the next buffer fills; a thread feeds this one to the digest and takes its BLAKE3; the writer of ``chunks`` puts it in
-the next commit. Stages hand over through a short channel, and a semaphore over all uploads bounds what waits for the
-disk, so that a slow disk slows the sockets and memory stays where it is.
+the next commit. The thread goes on while the next buffer is there when it is done, since a hop to it and back takes
+nearly as long as a hash. At most two buffers of an upload are hashed or wait for it, and a semaphore over all uploads
+bounds what waits for the disk, so that a slow disk slows the sockets and memory stays where it is.
 
 What does not fill a chunk stays in the buffer. ``settle`` makes it durable too, inline while all of it is small.
 Bytes count only when they would survive a crash.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import trio
@@ -53,6 +56,17 @@ class Sink:
         """Take back a buffer of one chunk that nobody looks at any more."""
         if len(self.spare) < _SPARE and len(buffer) == CHUNK_SIZE:
             self.spare.append(buffer)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Full chunks of one blob on their way to its hash, in order."""
+
+    waiting: deque[bytearray] = field(default_factory=deque)
+    is_running: bool = False  # Whether a task sees to what waits.
+    is_wrong: bool = False  # A chunk was not the expected one: nothing is hashed after it.
+    room: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(2))
+    """Chunks that are hashed, or wait for it."""
 
 
 class Ingest:
@@ -105,7 +119,7 @@ class Ingest:
         if expected is not None and self._filled + expected < CHUNK_SIZE:  # Nothing to hand on: small images, ends.
             await self._receive(receive_into, expected, None)
             return
-        into, full = trio.open_memory_channel[bytearray](1)
+        into, full = trio.open_memory_channel[bytearray](0)
         failures: list[Exception] = []
         broken: list[Exception] = []  # Apart from failures: what came before the client went away is still written.
         async with trio.open_nursery() as nursery:
@@ -214,18 +228,49 @@ class Ingest:
     async def _drain(
         self, full: trio.MemoryReceiveChannel[bytearray], nursery: trio.Nursery, failures: list[Exception]
     ) -> None:
+        lane = _Lane()
         async with full:
-            async for buffer in full:
-                index = len(self._hashes) // 32
-                self._number_it()
-                if not await trio.to_thread.run_sync(self._hash, memoryview(buffer)):
-                    failures.append(PeerFault(f"chunk {index} is not what the chunk map says"))
+            while True:
+                await lane.room.acquire()
+                try:
+                    buffer = await full.receive()
+                except trio.EndOfChannel:
+                    return
                 if failures:  # Ends the channel, and so what is received.
                     return
-                await self._sink.in_flight.acquire()
-                nursery.start_soon(self._write, index, buffer, failures)
+                self._number_it()
+                lane.waiting.append(buffer)
+                if not lane.is_running:
+                    lane.is_running = True
+                    nursery.start_soon(self._hash_lane, lane, nursery, failures)
 
-    async def _write(self, index: int, buffer: bytearray, failures: list[Exception]) -> None:
+    async def _hash_lane(self, lane: _Lane, nursery: trio.Nursery, failures: list[Exception]) -> None:
+        """Hash in one thread for as long as full chunks come."""
+        token = trio.lowlevel.current_trio_token()
+
+        def hashed(buffer: bytearray, index: int, *, is_right: bool) -> None:
+            if is_right:
+                nursery.start_soon(self._write, index, buffer, lane, failures)
+            else:
+                failures.append(PeerFault(f"chunk {index} is not what the chunk map says"))
+                lane.room.release()
+
+        def hash_waiting() -> None:
+            while lane.waiting:
+                buffer, index = lane.waiting.popleft(), len(self._hashes) // 32
+                is_right = self._hash(memoryview(buffer))
+                token.run_sync_soon(partial(hashed, buffer, index, is_right=is_right))
+                if not is_right:
+                    lane.is_wrong = True
+                    return
+
+        while lane.waiting and not lane.is_wrong:
+            await trio.to_thread.run_sync(hash_waiting)
+        lane.is_running = False
+
+    async def _write(self, index: int, buffer: bytearray, lane: _Lane, failures: list[Exception]) -> None:
+        await self._sink.in_flight.acquire()
+        lane.room.release()
         try:
             self._sink.space.require(CHUNK_SIZE)
             await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, buffer))

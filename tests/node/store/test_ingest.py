@@ -193,3 +193,16 @@ async def test_buffers_go_back_to_those_who_wait(store: Store) -> None:
         await ingest.finish("sha256")
         ingest.close()
     assert 0 < len(store.sink.spare) <= 4
+
+
+@pytest.mark.parametrize("bad", range(12))
+async def test_what_came_before_a_wrong_chunk_is_durable_and_what_came_after_is_not(store: Store, bad: int) -> None:
+    content = Random(3).randbytes(12 * CHUNK_SIZE)
+    hashes = bytearray(b"".join(map_of(content).hashes))
+    hashes[bad * 32] ^= 1
+    ingest = Ingest(store.sink, "sha256", expected=bytes(hashes))
+    with pytest.raises(PeerFault, match=f"chunk {bad} "):
+        await ingest.fill(source(content), len(content))
+    assert ingest.durable == bad
+    with store.chunks.read() as txn, pytest.raises(LookupError):
+        store.chunks.offsets(txn, ingest.number, bad, 1)
