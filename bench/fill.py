@@ -18,6 +18,7 @@ from node.registry.transit import Transits
 from node.store.blobs import BlobRow
 from node.store.store import Store, open_store
 from node.store.table import WriteTxn
+from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller, root_of
 from protocol.blobs.chunkmap import ChunkMap
 from protocol.oci.digest import Digest, digest_of
@@ -58,6 +59,7 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
             now=time.time,
             random=secrets.token_bytes,
             transits=Transits(store, time.time),
+            alarms=Alarms(time.time),
         )
         for one in fillings:
             for first in range(0, max(one.manifests, one.tags), BATCH):

@@ -7,6 +7,8 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``doors``      the ports and the control socket, and what is counted and logged of each request
 * ``peering``    what peers are given of the registry, and the registry of peers
 * ``control``    what commands ask of peers
+* ``jobs``       the table of what runs beside the doors
+* ``watch``      which numbers the metrics read
 * ``heap``       how the C library keeps memory
 * ``supervise``  keeps a job running
 """

@@ -21,23 +21,22 @@ from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.control import peer_control
 from node.daemon.doors import Door, Listeners, limits_of, listening, serve_door
-from node.daemon.heap import keep_heap, trim_heap_forever
+from node.daemon.heap import keep_heap
+from node.daemon.jobs import jobs_of
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.supervise import Job, supervise
+from node.daemon.watch import watch
 from node.http.listen import Listener
 from node.http.message import Request
-from node.jobs.collection import collect_forever
-from node.jobs.expiry import expire_forever
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS
 from node.registry.commit import stored_clock
 from node.registry.elsewhere import Elsewhere
 from node.registry.registry import Author, Registry, Settings
-from node.registry.replication import FOLLOWER, follow_journal, lags
 from node.registry.transit import Transits
-from node.registry.uploads import spare_nothing
 from node.store.store import Store, open_store
 from node.telemetry.access import AccessLog, json_line, text_line
+from node.telemetry.alarms import Alarms
 from node.telemetry.lines import Lines
 from node.telemetry.log import Style, configure_log, style_for
 from node.telemetry.loop import measure_loop_lag
@@ -82,11 +81,13 @@ async def _run(config: Config, identity: Identity, lines: Lines, style: Style, a
             async with open_peering(identity, transits, advertised) as peering:
                 registry = _registry(config, identity, store, transits, peering.elsewhere)
                 peering.serve(registry)
-                _watch(metrics, registry, peering, lines)
-                control = Admin(registry, peer_control(identity, peering.mesh, advertised), __version__, _alarm)
+                watch(metrics, registry, peering, lines)
+                control = Admin(
+                    registry, peer_control(identity, peering.mesh, advertised), __version__, partial(_alarm, registry)
+                )
                 doors = _doors(config, listeners, registry, peering, metrics, control)
                 access = AccessLog(lines, json_line if style == "json" else text_line) if config.log.access else None
-                jobs = _jobs(config, registry, peering)
+                jobs = jobs_of(config, registry, peering)
                 await _serve(config, doors, jobs, _Telemetry(metrics, access, lines), announce)
 
 
@@ -121,16 +122,6 @@ async def _serve(
         background.cancel_scope.cancel()
 
 
-def _jobs(config: Config, registry: Registry, peering: Peering) -> dict[str, Job]:
-    return {
-        "heap": partial(trim_heap_forever, partial(spare_nothing, registry)),
-        "expiry": partial(expire_forever, registry, after=config.limits.upload_expiry_hours * 3600.0),
-        "collection": partial(collect_forever, registry),
-        FOLLOWER: partial(follow_journal, registry),
-        "announcer": partial(peering.announce, registry),
-    }
-
-
 def _doors(
     config: Config, listeners: Listeners, registry: Registry, peering: Peering, metrics: Metrics, admin: Admin
 ) -> list[Door]:
@@ -143,7 +134,7 @@ def _doors(
         return Caller(root, account, request.client, request.id)
 
     limits = limits_of(config.limits)
-    clients = oci_application(registry, health, caller_of=everyone_is_root, damaged=_alarm)
+    clients = oci_application(registry, health, caller_of=everyone_is_root, damaged=partial(_alarm, registry))
     doors = [
         Door("oci", listeners.clients, clients, limits),
         Door("admin", [listeners.control], admin_application(admin), limits),
@@ -167,36 +158,8 @@ def _registry(config: Config, identity: Identity, store: Store, transits: Transi
         now=time.time,
         random=secrets.token_bytes,
         transits=transits,
+        alarms=Alarms(time.time),
         elsewhere=elsewhere,
-    )
-
-
-def _watch(metrics: Metrics, registry: Registry, peering: Peering, lines: Lines) -> None:
-    store, journal = registry.store, registry.store.meta.journal
-
-    def position() -> int:
-        with store.meta.read() as txn:
-            return journal.last(txn)
-
-    def behind() -> dict[str, float]:
-        with store.meta.read() as txn:
-            return {FOLLOWER: journal.last(txn) - journal.cursor(txn, FOLLOWER)}
-
-    metrics.watch("entrepot_uploads_in_progress", lambda: len(registry.sessions))
-    metrics.watch("entrepot_journal_position", position)
-    metrics.watch("entrepot_follower_lag_records", behind)
-    metrics.watch("entrepot_peer_sessions", lambda: len(peering.mesh.sessions()))
-    metrics.watch("entrepot_store_free_bytes", store.space.free)
-    metrics.watch("entrepot_log_lines_dropped_total", lambda: lines.dropped)
-    metrics.watch(
-        "entrepot_replication_lag_seconds", lambda: {name: lag.seconds for name, lag in lags(registry).items()}
-    )
-    metrics.watch(
-        "entrepot_replication_waiting_images", lambda: {name: lag.waiting for name, lag in lags(registry).items()}
-    )
-    metrics.watch(
-        "entrepot_store_bytes",
-        lambda: {name: (store.path / name / "data.mdb").stat().st_size for name in ("meta", "chunks")},
     )
 
 
@@ -218,5 +181,6 @@ def _allow(_caller: Caller, _action: str, _name: RepositoryName | None) -> None:
     """An open node lets its callers do everything: they are its root."""
 
 
-def _alarm(error: Damaged) -> None:
+def _alarm(registry: Registry, error: Damaged) -> None:
     structlog.get_logger().error("damaged", what=str(error))
+    registry.alarms.raise_("damaged-content", str(error))

@@ -12,6 +12,7 @@ from node.registry.incoming import Incoming
 from node.registry.session import Session
 from node.registry.transit import Transits
 from node.store.store import Store
+from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
 from protocol.auth.names import RegistryName
 from protocol.oci.names import RepositoryName
@@ -67,6 +68,7 @@ class Registry:
     now: Callable[[], float]  # Seconds since 1970, UTC.
     random: Callable[[int], bytes]
     transits: Transits
+    alarms: Alarms
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.

@@ -9,5 +9,6 @@ agents) may fill a field of a log line, escaped and cut short, and is never the 
 * ``log``      structlog over it: ``structlog.get_logger()`` in any module, ``configure_log`` once at the start
 * ``access``   one line for each request
 * ``metrics``  what ``/metrics`` shows
+* ``alarms``   conditions that somebody has to look at
 * ``loop``     measures how late the event loop is
 """

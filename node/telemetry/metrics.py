@@ -32,6 +32,7 @@ Read: TypeAlias = Callable[[], float | Mapping[str, float]]
 """A number, or one for each value of the metric's label."""
 
 Watched: TypeAlias = Literal[
+    "entrepot_alarms",
     "entrepot_connections",
     "entrepot_connections_accepted_total",
     "entrepot_uploads_in_progress",
@@ -46,6 +47,7 @@ Watched: TypeAlias = Literal[
 ]
 
 WATCHED: Mapping[Watched, tuple[str, str]] = {
+    "entrepot_alarms": ("Conditions that somebody has to look at: 1 while it holds.", "alarm"),
     "entrepot_connections": ("Client connections that are open.", ""),
     "entrepot_connections_accepted_total": ("Client connections accepted since the start.", ""),
     "entrepot_uploads_in_progress": ("Uploads that are open.", ""),

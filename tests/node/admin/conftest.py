@@ -18,6 +18,7 @@ from node.api.admin.control import (
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.store.store import open_store
+from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
 from protocol.auth.names import Account, Region, RegistryName
 from protocol.errors import Denied, ParameterInvalid
@@ -71,5 +72,6 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             now=lambda: 1_800_000_000.0,
             random=bytes,
             transits=Transits(store, lambda: 1_800_000_000.0),
+            alarms=Alarms(lambda: 1_800_000_000.0),
         )
         yield Admin(registry, peer_control(), "1.2.3")

@@ -20,6 +20,7 @@ from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.registry.uploads import Source, begin_upload, finish_upload
 from node.store.store import Store, open_store
+from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
 from protocol.auth.names import Account, Region, RegistryName
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
@@ -85,6 +86,7 @@ def registry_on(store: Store, world: World, settings: Settings) -> Registry:
         now=lambda: world.now,
         random=Random(world.now).randbytes,
         transits=Transits(store, lambda: world.now),
+        alarms=Alarms(lambda: world.now),
     )
 
 

@@ -1,0 +1,72 @@
+"""Conditions that somebody has to look at: raised where they are noticed, shown until they are over.
+
+An alarm is a state and not an event: it is raised again each time that it is noticed and cleared by whoever notices
+that it is over, so nothing has to be matched up. It goes to the log when it is raised and when it ends; ``/readyz``,
+``/metrics``, ``entrepot doctor`` and ``entrepot top`` show what is raised now. The table holds all of them, each with
+what to do; a name that is not in it cannot be raised.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+import structlog
+
+AlarmName: TypeAlias = Literal[
+    "disk-full",
+    "disk-failed",
+    "damaged-content",
+]
+
+REMEDIES: Mapping[AlarmName, str] = {
+    "disk-full": "delete images or add room; pushes go on by themselves as soon as there is some",
+    "disk-failed": "look at the disk and its log, then start the node anew; pulls go on meanwhile",
+    "damaged-content": "run `entrepot check --deep` on the stopped node for the whole list; push what is named again",
+}
+"""name -> what an operator does about it."""
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """One condition that holds."""
+
+    name: AlarmName
+    since: float  # UTC, seconds since 1970.
+    what: str
+    remedy: str
+
+
+class Alarms:
+    """What is raised now; used on the event loop's thread alone.
+
+    Args:
+        now: the time, seconds since 1970, UTC.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._raised: dict[AlarmName, Alarm] = {}
+
+    def raise_(self, name: AlarmName, what: str) -> None:
+        """Say that the condition holds; *what* names the thing, for people."""
+        before = self._raised.get(name)
+        since = self._now() if before is None else before.since
+        self._raised[name] = Alarm(name, since, what, REMEDIES[name])
+        if before is None:
+            structlog.get_logger().error("alarm raised", alarm=name, what=what, remedy=REMEDIES[name])
+
+    def clear(self, name: AlarmName) -> None:
+        """Say that the condition is over, or never was."""
+        before = self._raised.pop(name, None)
+        if before is not None:
+            structlog.get_logger().info("alarm cleared", alarm=name, seconds=round(self._now() - before.since, 1))
+
+    def keep(self, name: AlarmName, what: str) -> None:
+        """Raise the alarm where *what* says something, and clear it where it is empty."""
+        if what:
+            self.raise_(name, what)
+        else:
+            self.clear(name)
+
+    def raised(self) -> list[Alarm]:
+        """Return all that hold, the oldest first."""
+        return sorted(self._raised.values(), key=lambda alarm: alarm.since)
