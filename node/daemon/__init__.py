@@ -9,6 +9,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``control``    what commands ask of peers
 * ``jobs``       the table of what runs beside the doors
 * ``watch``      which numbers the metrics read
+* ``expiry``     when certificates run out
 * ``heap``       how the C library keeps memory
 * ``supervise``  keeps a job running
 """

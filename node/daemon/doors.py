@@ -1,9 +1,10 @@
 """The ports and the control socket, and what is counted and logged of each request."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -11,9 +12,10 @@ import trio
 
 from node.config.addresses import host_port, is_loopback
 from node.config.settings import Config, LimitSettings
+from node.http.counts import Counts
 from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
-from node.http.message import Answered, Application, Observe
+from node.http.message import Answered, Application, Observe, Request, Response
 from node.http.serve import serve
 from node.http.tls import client_context
 from node.telemetry.access import AccessLog
@@ -97,6 +99,7 @@ class Door:
     listeners: list[Listener]
     application: Application
     limits: Limits
+    counts: Counts = field(default_factory=Counts)
 
 
 async def serve_door(
@@ -105,14 +108,26 @@ async def serve_door(
     """Serve *door* until *stopping* is set, then let requests in flight finish within *grace* seconds."""
     await serve(
         door.listeners,
-        door.application,
+        _counted(door, metrics),
         limits=door.limits,
         stopping=stopping,
         grace=grace,
         observe=_observer(door.name, metrics, access),
         hit=metrics.count_limit_hit,
-        report=_report,
+        report=partial(_report, metrics),
+        counts=door.counts,
     )
+
+
+def _counted(door: Door, metrics: Metrics) -> Application:
+    """Return the application of *door*, each of whose requests counts as in flight until it is observed."""
+    application = door.application
+
+    def begin(request: Request) -> Awaitable[Response]:  # No coroutine of its own: this is called for every request.
+        metrics.count_in_flight(door.name, 1)
+        return application(request)
+
+    return begin
 
 
 def limits_of(settings: LimitSettings) -> Limits:
@@ -134,6 +149,7 @@ def _observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
 
     def observe(answered: Answered) -> None:
         request = answered.request
+        metrics.count_in_flight(door, -1)
         count(
             door,
             request.method,
@@ -158,5 +174,6 @@ def _observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
     return observe
 
 
-def _report(error: BaseException) -> None:
+def _report(metrics: Metrics, error: BaseException) -> None:
+    metrics.count_bug()
     structlog.get_logger().error("bug", exc_info=error)

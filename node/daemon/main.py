@@ -17,6 +17,7 @@ from node import __version__
 from node.api.admin.answer import Admin
 from node.api.admin.routes import admin_application
 from node.api.oci.door import Health
+from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.control import peer_control
@@ -25,7 +26,7 @@ from node.daemon.heap import keep_heap
 from node.daemon.jobs import jobs_of
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.supervise import Job, supervise
-from node.daemon.watch import watch
+from node.daemon.watch import watch, watch_certificates, watch_doors
 from node.http.listen import Listener
 from node.http.message import Request
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
@@ -86,6 +87,8 @@ async def _run(config: Config, identity: Identity, lines: Lines, style: Style, a
                     registry, peer_control(identity, peering.mesh, advertised), __version__, partial(_alarm, registry)
                 )
                 doors = _doors(config, listeners, registry, peering, metrics, control)
+                watch_doors(metrics, doors)
+                watch_certificates(metrics, config)
                 access = AccessLog(lines, json_line if style == "json" else text_line) if config.log.access else None
                 jobs = jobs_of(config, registry, peering)
                 await _serve(config, doors, jobs, _Telemetry(metrics, access, lines), announce)
@@ -108,7 +111,7 @@ async def _serve(
         background.start_soon(telemetry.lines.flush_forever)
         background.start_soon(measure_loop_lag, metrics.observe_loop_lag)
         for name, job in jobs.items():
-            background.start_soon(supervise, name, job)
+            background.start_soon(supervise, name, job, metrics.count_job_failure)
         async with trio.open_nursery() as serving:
             for door in doors:
                 access = telemetry.access if door.name == "oci" else None
@@ -134,7 +137,9 @@ def _doors(
         return Caller(root, account, request.client, request.id)
 
     limits = limits_of(config.limits)
-    clients = oci_application(registry, health, caller_of=everyone_is_root, damaged=partial(_alarm, registry))
+    recent = RecentManifests(lambda: registry.store.writer.commits)
+    metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
+    clients = oci_application(registry, health, recent, caller_of=everyone_is_root, damaged=partial(_alarm, registry))
     doors = [
         Door("oci", listeners.clients, clients, limits),
         Door("admin", [listeners.control], admin_application(admin), limits),

@@ -13,8 +13,8 @@ _LAST_PAUSE = 60.0
 Job: TypeAlias = Callable[[], Awaitable[None]]
 
 
-async def supervise(name: str, job: Job) -> None:
-    """Run *job*, which never returns, for ever."""
+async def supervise(name: str, job: Job, failed: Callable[[str], None]) -> None:
+    """Run *job*, which never returns, for ever; *failed* is told its name each time that it ended all the same."""
     pause = _FIRST_PAUSE
     while True:
         began = trio.current_time()
@@ -22,5 +22,6 @@ async def supervise(name: str, job: Job) -> None:
             await job()
         except Exception:  # noqa: BLE001 - the root of this task.
             structlog.get_logger().exception("job failed", job=name, again_in=pause)
+        failed(name)
         pause = _FIRST_PAUSE if trio.current_time() - began > _LAST_PAUSE else min(pause * 2, _LAST_PAUSE)
         await trio.sleep(pause)

@@ -11,6 +11,7 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``tls``           TLS settings of the front door
 * ``transport``     one accepted socket, for tasks that wait
 * ``engine``        what all connections of a server share
+* ``counts``        what a server counts while it runs
 * ``target``        paths, queries and hosts, decoded strictly and once
 * ``failures``      what is refused before a handler sees it
 * ``http1``         HTTP/1.1 on one connection

@@ -339,6 +339,8 @@ class Http2Connection:
             if pending := self._take_queued():
                 await self._send(pending, more=True)
             await self._send(frames)
+        if isinstance(piece, Extent):
+            self.engine.senders.counts.copied_bytes += count
         self.guard.sent(count)
         return count
 

@@ -89,6 +89,7 @@ class Outgoing:
         self._transport = transport
         self._queues = queues
         self._runs = Runs(transport, senders)
+        self._counts = senders.counts
         self._buffer: memoryview | None = None
         self.sent = 0  # Bytes of the current body, without framing.
 
@@ -183,6 +184,7 @@ class Outgoing:
                 if not extent.is_resident:
                     await warm(extent)
                 await self._transport.send_file(extent.fd, extent.offset, extent.length, pace)
+                self._counts.sendfile_bytes += extent.length
                 return
             if self._buffer is None:
                 self._buffer = memoryview(bytearray(BUFFER))
@@ -192,6 +194,7 @@ class Outgoing:
                     count = await read_extent(extent.fd, [self._buffer[: end - offset]], offset)
                     await self._transport.send(self._buffer[:count], pace)
                     offset += count
+            self._counts.copied_bytes += extent.length
         except ClientGone:
             raise
         except OSError as error:

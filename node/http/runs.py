@@ -19,6 +19,7 @@ from time import monotonic
 
 import trio
 
+from node.http.counts import Counts
 from node.http.listen import HIGH_WATER, LOW_WATER
 from node.http.message import Extent
 from node.http.transport import Pace, Transport
@@ -33,9 +34,10 @@ THREADS = 2 * min(4, os.cpu_count() or 1)  # For all connections: half of them w
 class Senders:
     """What the connections of a server share."""
 
-    __slots__ = ("fast", "threads")
+    __slots__ = ("counts", "fast", "threads")
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
         self.threads = trio.CapacityLimiter(THREADS)
         self.fast = 0  # Bodies whose client keeps up.
 
@@ -71,6 +73,7 @@ class Runs:
             sent -= skip
             if skip < extent.length:
                 await self._transport.send_file(extent.fd, extent.offset + skip, extent.length - skip, pace)
+            self._senders.counts.sendfile_bytes += extent.length
 
     def kept_up(self, count: int, seconds: float) -> None:
         """Note that a run of *count* took so long, from the question for its first extent on."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
+from node.http.counts import Counts
 from node.http.engine import Engine, Report
 from node.http.failures import is_gone
 from node.http.frameguard import PREFACE
@@ -27,33 +28,34 @@ _PASSING = {errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.EN
 class _Census:
     """Counts open connections, in all and for each address."""
 
-    def __init__(self, limits: Limits, hit: Hit) -> None:
+    def __init__(self, limits: Limits, hit: Hit, counts: Counts) -> None:
         self._limits = limits
         self._hit = hit
-        self._total = 0
+        self._counts = counts
         self._each: Counter[str] = Counter()
 
     def admit(self, client: str) -> bool:
         """Whether there is room for one more of *client*; it is counted if so. A Unix socket has no address."""
-        if self._total >= self._limits.connections:
+        if self._counts.connections >= self._limits.connections:
             self._hit("connections")
             return False
         if client and self._each[client] >= self._limits.connections_each:
             self._hit("connections_each")
             return False
-        self._total += 1
+        self._counts.connections += 1
+        self._counts.accepted += 1
         self._each[client] += 1
         return True
 
     def left(self, client: str) -> None:
         """A connection that was admitted has ended."""
-        self._total -= 1
+        self._counts.connections -= 1
         self._each[client] -= 1
         if not self._each[client]:
             del self._each[client]
 
 
-async def serve(
+async def serve(  # noqa: PLR0913 - the parts that the composition root hands over.
     listeners: Sequence[Listener],
     application: Application,
     *,
@@ -63,6 +65,7 @@ async def serve(
     observe: Observe,
     hit: Hit,
     report: Report,
+    counts: Counts | None = None,
 ) -> None:
     """Serve until *stopping* is set, then stop accepting and drain.
 
@@ -78,9 +81,11 @@ async def serve(
         observe: told of each response.
         hit: counts the limits that were hit.
         report: logs what is a bug of ours. The connection it happened on ends, the server does not.
+        counts: where connections and bytes are counted, for whoever shows them.
     """
-    engine = Engine(application, limits, observe, hit, report, stopping, SendQueues(limits), Senders())
-    census = _Census(limits, hit)
+    counts = counts or Counts()
+    engine = Engine(application, limits, observe, hit, report, stopping, SendQueues(limits), Senders(counts))
+    census = _Census(limits, hit, counts)
     async with trio.open_nursery() as watching:
         watching.start_soon(engine.queues.watch_forever)
         async with trio.open_nursery() as connections:

@@ -21,9 +21,15 @@ class Incoming:
 
     def __init__(self, budget: int = BUDGET) -> None:
         """Begin with all of *budget*, in bytes."""
+        self._budget = budget
         self.left = budget
         self.reading = trio.CapacityLimiter(1)
         """For the thread that reads a large one: JSON made for it takes 30 times its size while it is read."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the budget that are in use."""
+        return self._budget - self.left
 
     @contextmanager
     def share(self) -> Iterator["Share"]:

@@ -140,6 +140,7 @@ class Transit:
 
     def _end(self, failure: str, *, delete: int) -> None:
         self.failure = failure
+        self._transits.outcomes["failed" if failure else "complete"] += 1
         self._transits.ended(self.blob.digest, delete)
         self._ingest.close()
         self.ended.set()
@@ -154,6 +155,13 @@ class Transits:
         self.now = now
         self._under_way: dict[Digest, Transit] = {}
         self._leftovers: set[int] = set()  # Numbers of chunks that came to nothing.
+        self.outcomes = {"complete": 0, "failed": 0}
+        """How many transits have ended, and how."""
+
+    @property
+    def under_way(self) -> int:
+        """How many blobs are on their way."""
+        return len(self._under_way)
 
     def get(self, digest: Digest) -> Transit | None:
         """Return the transit of a blob that is on its way."""

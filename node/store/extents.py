@@ -70,6 +70,10 @@ class Verified:
         self._seen: dict[int, bytearray] = {}
         self.bad: set[int] = set()
         """Blobs of which a chunk did not match: a push of the same digest replaces them."""
+        self.cached = 0
+        """Chunks that were known and still in the page cache when they were asked for."""
+        self.compared = 0
+        """Chunks that were read from the disk and compared."""
 
     def note(self, number: int, indexes: range) -> None:
         """These chunks were hashed while they were written."""
@@ -119,6 +123,9 @@ class Verified:
                         self.bad.add(number)
                         raise Damaged(f"chunk {index} of blob {number}")
                     self.note(number, range(index, index + 1))
+                    self.compared += 1
+                else:
+                    self.cached += 1
                 skip = max(0, start - index * CHUNK_SIZE)
                 ready = following > 0 and self._is_ready(number, index + 1, following, size)
                 yield Span(offset + skip, min(whole, end - index * CHUNK_SIZE) - skip, ready)

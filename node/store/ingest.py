@@ -99,6 +99,11 @@ class Ingest:
         return self._whole * CHUNK_SIZE + self._filled
 
     @property
+    def memory(self) -> int:
+        """Bytes of the buffer that is being filled; those on their way to the disk are counted by the sink."""
+        return len(self._buffer)
+
+    @property
     def inline(self) -> bytes:
         """All of it, while it is small enough to lie in ``meta``; else nothing."""
         return bytes(self._buffer[: self._filled]) if self.size <= INLINE_SIZE else b""

@@ -17,6 +17,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, TypeVar, cast
 
 import lmdb
@@ -24,6 +25,7 @@ import structlog
 import trio
 
 from node.store.table import WriteTxn
+from node.telemetry.durations import COMMITS, Durations
 from protocol.errors import StoreFull, StoreReadOnly
 
 Result = TypeVar("Result")
@@ -51,6 +53,16 @@ class Writer:
         """A commit failed: nothing is written until the store is opened anew."""
         self.commits = 0
         """Groups that were committed, or may have been, since the start; counted before anyone is told."""
+        self.writes = 0
+        """Writes that were in those groups."""
+        self.durations = Durations(COMMITS)
+        """What each group took."""
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait for the next commit."""
+        queue = self._jobs.statistics()
+        return queue.current_buffer_used + queue.tasks_waiting_send
 
     async def write(self, run: Callable[[WriteTxn], Result]) -> Result:
         """Return ``run(txn)`` once its effect is durable.
@@ -99,9 +111,12 @@ async def _write_forever(
             group = [first]
             while len(group) < limit and jobs.statistics().current_buffer_used:
                 group.append(jobs.receive_nowait())
+            began = perf_counter()
             if not await trio.to_thread.run_sync(commit, env, group, limiter=thread):
                 writer.broken = True
                 log.error("the disk failed", store=env.path(), reason=str(group[0].error))
+            writer.durations.observe(perf_counter() - began)
+            writer.writes += len(group)
             writer.commits += 1
             for job in group:
                 job.done.set()

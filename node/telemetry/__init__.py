@@ -8,6 +8,7 @@ agents) may fill a field of a log line, escaped and cut short, and is never the 
 * ``lines``    lines to a file descriptor, without ever waiting for its reader
 * ``log``      structlog over it: ``structlog.get_logger()`` in any module, ``configure_log`` once at the start
 * ``access``   one line for each request
+* ``durations`` how long something took, in buckets
 * ``metrics``  what ``/metrics`` shows
 * ``alarms``   conditions that somebody has to look at
 * ``loop``     measures how late the event loop is

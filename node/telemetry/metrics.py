@@ -10,57 +10,129 @@ destinations come from rules. Where a set could still grow, ``MAX_CHILDREN`` end
 Source: prometheus.io, "Metric and label naming", "Exposition formats" (text 0.0.4).
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Literal, TypeAlias
+from operator import itemgetter
+from typing import Literal, TypeAlias, cast
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from node.telemetry.durations import LAGS, REQUESTS, Durations
+
 MAX_CHILDREN = 256  # Label values of one metric; what comes after them is left out.
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # Seconds.
-_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-Read: TypeAlias = Callable[[], float | Mapping[str, float]]
-"""A number, or one for each value of the metric's label."""
+Value: TypeAlias = float | Durations
+Read: TypeAlias = Callable[[], Value | Mapping[str, Value]]
+"""A value, or one for each value of the metric's label."""
+
+COUNTED: Mapping[str, tuple[str, str, str]] = {
+    "entrepot_build_info": ("gauge", "The version that runs; always 1.", "version"),
+    "entrepot_http_requests_total": ("counter", "Requests answered.", "door, method, status"),
+    "entrepot_http_request_seconds": (
+        "histogram",
+        "From the end of a request's head to the end of its answer.",
+        "door",
+    ),
+    "entrepot_http_requests_in_flight": ("gauge", "Requests that are being answered.", "door"),
+    "entrepot_http_sent_bytes_total": ("counter", "Bytes of bodies sent.", "door"),
+    "entrepot_http_received_bytes_total": ("counter", "Bytes of bodies received, where they were announced.", "door"),
+    "entrepot_loop_lag_seconds": ("histogram", "How much later than asked the event loop came back.", ""),
+    "entrepot_limit_hits_total": ("counter", "What a limit of the engine refused.", "limit"),
+    "entrepot_bugs_total": ("counter", "Exceptions that nobody expected; the log has their tracebacks.", ""),
+    "entrepot_job_failures_total": ("counter", "Times that a job ended with an error and was started again.", "job"),
+}
+"""What is counted here: name -> (type, help, labels)."""
 
 Watched: TypeAlias = Literal[
     "entrepot_alarms",
     "entrepot_connections",
     "entrepot_connections_accepted_total",
+    "entrepot_blob_sent_bytes_total",
+    "entrepot_recent_manifests_total",
     "entrepot_uploads_in_progress",
+    "entrepot_upload_memory_bytes",
+    "entrepot_chunks_in_flight",
+    "entrepot_incoming_manifest_bytes",
+    "entrepot_store_bytes",
+    "entrepot_store_free_bytes",
+    "entrepot_store_commit_seconds",
+    "entrepot_store_writes_total",
+    "entrepot_store_writes_waiting",
+    "entrepot_chunk_reads_total",
+    "entrepot_blobs_damaged",
+    "entrepot_leased_blobs",
     "entrepot_journal_position",
     "entrepot_follower_lag_records",
     "entrepot_replication_lag_seconds",
     "entrepot_replication_waiting_images",
+    "entrepot_peers_known",
     "entrepot_peer_sessions",
-    "entrepot_store_bytes",
-    "entrepot_store_free_bytes",
+    "entrepot_peer_calls_in_flight",
+    "entrepot_transits",
+    "entrepot_transits_total",
+    "entrepot_certificate_expiry_timestamp_seconds",
+    "entrepot_tasks",
+    "entrepot_threads_busy",
     "entrepot_log_lines_dropped_total",
 ]
 
+HISTOGRAMS: frozenset[Watched] = frozenset(("entrepot_store_commit_seconds",))
+"""Those of ``WATCHED`` whose values are ``Durations``."""
+
 WATCHED: Mapping[Watched, tuple[str, str]] = {
     "entrepot_alarms": ("Conditions that somebody has to look at: 1 while it holds.", "alarm"),
-    "entrepot_connections": ("Client connections that are open.", ""),
-    "entrepot_connections_accepted_total": ("Client connections accepted since the start.", ""),
+    "entrepot_connections": ("Connections that are open.", "door"),
+    "entrepot_connections_accepted_total": ("Connections accepted.", "door"),
+    "entrepot_blob_sent_bytes_total": (
+        "Bytes of stored chunks sent: straight from the page cache, or through a buffer as TLS needs.",
+        "way",
+    ),
+    "entrepot_recent_manifests_total": ("Manifests answered again without a look at the store.", ""),
     "entrepot_uploads_in_progress": ("Uploads that are open.", ""),
+    "entrepot_upload_memory_bytes": (
+        "Bytes of uploads in memory: buffers in use, and those kept for the next upload.",
+        "",
+    ),
+    "entrepot_chunks_in_flight": ("Chunks of uploads that wait for their hash or the disk.", ""),
+    "entrepot_incoming_manifest_bytes": ("Bytes that large manifests on their way in hold of their budget.", ""),
+    "entrepot_store_bytes": ("Bytes that an environment of the store takes on disk.", "environment"),
+    "entrepot_store_free_bytes": (
+        "Bytes that may still be written before the reserve; pushes are refused from 0 down.",
+        "",
+    ),
+    "entrepot_store_commit_seconds": ("What a commit took, with its syncs.", "environment"),
+    "entrepot_store_writes_total": ("Writes that were in a commit; several share one.", "environment"),
+    "entrepot_store_writes_waiting": ("Writes that wait for the commit under way.", "environment"),
+    "entrepot_chunk_reads_total": (
+        "Chunks that were asked for: still known from the page cache, or read from the disk and compared.",
+        "source",
+    ),
+    "entrepot_blobs_damaged": ("Blobs of which a chunk failed its comparison and that nobody has pushed again.", ""),
+    "entrepot_leased_blobs": ("Blobs that somebody reads: their chunks are not freed.", ""),
     "entrepot_journal_position": ("Local number of the last record in the journal.", ""),
     "entrepot_follower_lag_records": ("Records that a follower of the journal has still before it.", "follower"),
     "entrepot_replication_lag_seconds": ("Age of the oldest image that a destination lacks.", "destination"),
     "entrepot_replication_waiting_images": ("Images that a destination lacks.", "destination"),
+    "entrepot_peers_known": ("Other nodes that are known, whether or not there is a session.", ""),
     "entrepot_peer_sessions": ("Sessions with other nodes that are up.", ""),
-    "entrepot_store_bytes": ("Bytes that an environment of the store takes on disk.", "environment"),
-    "entrepot_store_free_bytes": ("Bytes free on the disk of the store.", ""),
+    "entrepot_peer_calls_in_flight": ("Calls under way with other nodes, of both sides.", ""),
+    "entrepot_transits": ("Blobs on their way here from another node.", ""),
+    "entrepot_transits_total": ("Blobs that came, or did not, from another node.", "outcome"),
+    "entrepot_certificate_expiry_timestamp_seconds": (
+        "When a certificate runs out, in seconds since 1970.",
+        "certificate",
+    ),
+    "entrepot_tasks": ("Tasks of the event loop.", ""),
+    "entrepot_threads_busy": ("Worker threads at work, of those that hash, compare and read.", ""),
     "entrepot_log_lines_dropped_total": ("Log lines lost because nobody read them.", ""),
 }
-"""name -> (help, label or nothing). A name that ends in ``_total`` is a counter, every other a gauge."""
+"""name -> (help, label or nothing). A counter's name ends in ``_total``; what is no histogram either is a gauge."""
 
 
 @dataclass(slots=True)
@@ -68,10 +140,10 @@ class _Door:
     """What one front door has answered."""
 
     answered: dict[tuple[str, int], int]  # (method, status class) -> requests
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    seconds: float = 0.0
+    durations: Durations = field(default_factory=lambda: Durations(REQUESTS))
     sent: int = 0
     received: int = 0
+    in_flight: int = 0
 
 
 class Metrics:
@@ -83,9 +155,10 @@ class Metrics:
             for name in (*doors, "other")
         }
         self._other = self._doors["other"]
-        self._lags = [0] * (len(_LAG_BUCKETS) + 1)
-        self._lag_sum = 0.0
+        self._lags = Durations(LAGS)
         self._limit_hits: dict[str, int] = {}
+        self._job_failures: dict[str, int] = {}
+        self._bugs = 0
         self._version = version
         self._watched: dict[Watched, Read] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -103,10 +176,21 @@ class Metrics:
         if key not in counts.answered:
             key = ("other" if method not in METHODS else method, min(max(status // 100, 1), 5))
         counts.answered[key] += 1
-        counts.buckets[bisect_left(BUCKETS, seconds)] += 1
-        counts.seconds += seconds
+        counts.durations.observe(seconds)
         counts.sent += sent
         counts.received += received
+
+    def count_in_flight(self, door: str, step: int) -> None:
+        """Count a request that begins, 1, or has ended, -1."""
+        self._doors.get(door, self._other).in_flight += step
+
+    def count_bug(self) -> None:
+        """Count an exception that nobody expected."""
+        self._bugs += 1
+
+    def count_job_failure(self, job: str) -> None:
+        """Count one failure of a job; *job* is its name in the table of jobs."""
+        self._job_failures[job] = self._job_failures.get(job, 0) + 1
 
     def count_limit_hit(self, limit: str) -> None:
         """Count one request or connection that a limit of the engine refused; *limit* is the engine's word for it."""
@@ -115,46 +199,34 @@ class Metrics:
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Count one measurement of how much later than asked the event loop came back."""
-        self._lags[bisect_left(_LAG_BUCKETS, seconds)] += 1
-        self._lag_sum += seconds
+        self._lags.observe(seconds)
 
     def render(self) -> bytes:
         """Return what ``GET /metrics`` answers: the text format of Prometheus."""
         return generate_latest(self._registry)
 
     def _families(self) -> Iterator[Metric]:
-        build = GaugeMetricFamily("entrepot_build_info", "The version that runs; always 1.", labels=("version",))
-        build.add_metric((self._version,), 1)
-        yield build
+        yield _family("entrepot_build_info", {self._version: 1.0})
         yield from self._request_families()
-        lag = HistogramMetricFamily("entrepot_loop_lag_seconds", "How much later than asked the event loop came back.")
-        lag.add_metric((), _cumulative(_LAG_BUCKETS, self._lags), self._lag_sum)
-        yield lag
-        hits = CounterMetricFamily("entrepot_limit_hits", "What a limit of the engine refused.", labels=("limit",))
-        for limit, count in self._limit_hits.items():
-            hits.add_metric((limit,), count)
-        yield hits
+        yield _family("entrepot_loop_lag_seconds", self._lags)
+        yield _family("entrepot_limit_hits_total", self._limit_hits)
+        yield _family("entrepot_bugs_total", self._bugs)
+        yield _family("entrepot_job_failures_total", self._job_failures)
         for name, read in self._watched.items():
-            yield _watched_family(name, read())
+            yield _family(name, read())
 
     def _request_families(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "entrepot_http_requests", "Requests answered.", labels=("door", "method", "status")
-        )
-        seconds = HistogramMetricFamily(
-            "entrepot_http_request_seconds",
-            "From the end of a request's head to the end of its answer.",
-            labels=("door",),
-        )
-        sent = CounterMetricFamily("entrepot_http_sent_bytes", "Bytes of bodies sent.", labels=("door",))
-        received = CounterMetricFamily("entrepot_http_received_bytes", "Bytes of bodies received.", labels=("door",))
-        for name, door in self._doors.items():
+        text = COUNTED["entrepot_http_requests_total"][1]
+        requests = CounterMetricFamily("entrepot_http_requests", text, labels=("door", "method", "status"))
+        doors = self._doors.items()
+        for name, door in doors:
             for (method, number), count in door.answered.items():
                 requests.add_metric((name, method, CLASSES[number - 1]), count)
-            seconds.add_metric((name,), _cumulative(BUCKETS, door.buckets), door.seconds)
-            sent.add_metric((name,), door.sent)
-            received.add_metric((name,), door.received)
-        yield from (requests, seconds, sent, received)
+        yield requests
+        yield _family("entrepot_http_request_seconds", {name: door.durations for name, door in doors})
+        yield _family("entrepot_http_requests_in_flight", {name: door.in_flight for name, door in doors})
+        yield _family("entrepot_http_sent_bytes_total", {name: door.sent for name, door in doors})
+        yield _family("entrepot_http_received_bytes_total", {name: door.received for name, door in doors})
 
 
 class _Collected(Collector):
@@ -167,21 +239,30 @@ class _Collected(Collector):
         return self._families()
 
 
-def _cumulative(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
-    return list(zip([*(str(bound) for bound in bounds), "+Inf"], accumulate(counts), strict=True))
-
-
-def _watched_family(name: Watched, value: float | Mapping[str, float]) -> Metric:
-    text, label = WATCHED[name]
+def _family(name: str, value: Value | Mapping[str, Value]) -> Metric:
+    kind, text, label = described(name)
     labels = (label,) if label else ()
-    family = (
-        CounterMetricFamily(name, text, labels=labels)
-        if name.endswith("_total")
-        else GaugeMetricFamily(name, text, labels=labels)
+    by_label: list[tuple[str, Value]] = (
+        [("", value)] if not isinstance(value, Mapping) else sorted(value.items(), key=itemgetter(0))
     )
-    if isinstance(value, Mapping):
-        for key in sorted(value)[:MAX_CHILDREN]:
-            family.add_metric((key,), value[key])
-    else:
-        family.add_metric((), value)
+    del by_label[MAX_CHILDREN:]
+    if kind == "histogram":
+        histogram = HistogramMetricFamily(name, text, labels=labels)
+        for key, one in by_label:
+            assert isinstance(one, Durations)
+            histogram.add_metric((key,) if label else (), one.buckets(), one.seconds)
+        return histogram
+    family = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, text, labels=labels)
+    for key, one in by_label:
+        assert not isinstance(one, Durations)
+        family.add_metric((key,) if label else (), one)
     return family
+
+
+def described(name: str) -> tuple[str, str, str]:
+    """Return (type, help, labels) of a metric of the tables."""
+    if name in COUNTED:
+        return COUNTED[name]
+    text, label = WATCHED[cast("Watched", name)]
+    kind = "histogram" if name in HISTOGRAMS else "counter" if name.endswith("_total") else "gauge"
+    return kind, text, label

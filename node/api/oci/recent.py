@@ -24,6 +24,8 @@ class RecentManifests:
         self._commits = commits
         self._entries: dict[str, tuple[int, float, RepositoryName, Response]] = {}
         self._bytes = 0
+        self.hits = 0
+        """How often something was answered again."""
 
     def get(self, request: Request) -> tuple[RepositoryName, Response] | None:
         """Return what was answered to the same request, and which repository it is of; ``None`` if that may differ."""
@@ -33,6 +35,7 @@ class RecentManifests:
         for name in _CONDITIONS:
             if name in request.headers:
                 return None
+        self.hits += 1
         return found[2], found[3]
 
     def put(self, request: Request, commits: int, name: RepositoryName, answer: Response) -> None:

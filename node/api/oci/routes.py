@@ -57,12 +57,16 @@ ROUTES: tuple[Route[Handler], ...] = (
 
 
 def oci_application(
-    registry: Registry, health_of: Health, *, caller_of: CallerOf, damaged: Callable[[Damaged], None]
+    registry: Registry,
+    health_of: Health,
+    recent: RecentManifests,
+    *,
+    caller_of: CallerOf,
+    damaged: Callable[[Damaged], None],
 ) -> Application:
     """Return what the client port serves."""
     router = Router(ROUTES)
     writer = registry.store.writer
-    recent = RecentManifests(lambda: writer.commits)
 
     async def application(request: Request) -> Response:
         known = recent.get(request) if request.method in _READS else None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from node.http.counts import Counts
 from node.http.limits import Limits
 from node.http.listen import HIGH_WATER, LOW_WATER, listen_tcp, tune
 from node.http.message import Extent, Piece, Pieces, Request, Response
@@ -62,7 +63,7 @@ def low_water(sock: socket.socket) -> int:
 
 def two_fast(sock: socket.socket) -> Runs:
     """Runs of a client that keeps up, beside another one that does."""
-    senders = Senders()
+    senders = Senders(Counts())
     for runs in (one := Runs(Transport(sock, ""), senders)), Runs(Transport(sock, ""), senders):
         runs.kept_up(1, 0)
     return one
@@ -101,7 +102,7 @@ def test_a_client_has_more_queued_only_while_it_keeps_up() -> None:
 
 async def test_nothing_is_gathered_for_one_fast_client_alone_or_where_no_thread_is_free() -> None:
     with socket.socket() as sock:
-        senders = Senders()
+        senders = Senders(Counts())
         one, other = Runs(Transport(sock, ""), senders), Runs(Transport(sock, ""), senders)
         one.kept_up(1, 0)
         assert one.length == 1
@@ -121,7 +122,7 @@ async def test_what_the_client_pauses_for_is_sent_from_the_loop(
     pair: tuple[Transport, trio.SocketStream], extents: list[Extent]
 ) -> None:
     transport, stream = pair
-    runs, whole = Runs(transport, Senders()), 16 * LENGTH
+    runs, whole = Runs(transport, Senders(Counts())), 16 * LENGTH
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runs.send, extents[:16], pace())
         with trio.move_on_after(0.1):  # Longer than a thread waits.
@@ -137,7 +138,7 @@ async def test_a_file_that_is_too_short_fails_the_run(
     transport, stream = pair
     beyond = Extent(extents[0].fd, len(CONTENT), LENGTH, is_resident=True)
     with pytest.raises(OSError, match="ends"):
-        await Runs(transport, Senders()).send([Extent(extents[0].fd, 0, 10), beyond], pace())
+        await Runs(transport, Senders(Counts())).send([Extent(extents[0].fd, 0, 10), beyond], pace())
     assert await receive(stream, 10) == CONTENT[:10]
 
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from node.api.oci.door import Health
+from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.http.message import Application, Pieces, Request, Response
 from node.registry.registry import Registry
@@ -122,5 +123,6 @@ def door_of(registry: Registry, world: World) -> Door:
 
     health = Health(lambda: door.unready, lambda: b"metrics 1\n")
     door = Door(registry, world, None)  # type: ignore[arg-type]  # It and the application need each other.
-    door.application = oci_application(registry, health, caller_of=caller_of, damaged=door.damaged.append)
+    recent = RecentManifests(lambda: registry.store.writer.commits)
+    door.application = oci_application(registry, health, recent, caller_of=caller_of, damaged=door.damaged.append)
     return door

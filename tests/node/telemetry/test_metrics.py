@@ -1,14 +1,17 @@
 """The metrics keep Prometheus's conventions (those that ``promtool check metrics`` holds) and a constant size."""
 
 import re
+from functools import partial
+from operator import itemgetter
 
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
+from node.telemetry.durations import COMMITS, Durations
 from node.telemetry.loop import INTERVAL, measure_loop_lag
-from node.telemetry.metrics import MAX_CHILDREN, WATCHED, Metrics
+from node.telemetry.metrics import COUNTED, HISTOGRAMS, MAX_CHILDREN, WATCHED, Metrics, Watched, described
 
 DOORS = ("oci", "admin")
 
@@ -17,8 +20,14 @@ DOORS = ("oci", "admin")
 def metrics() -> Metrics:
     metrics = Metrics(version="1.2.3", doors=DOORS)
     for name, (_, label) in WATCHED.items():
-        metrics.watch(name, (lambda: {"one": 1.0, "two": 2.0}) if label else (lambda: 1.0))
+        one = _value_of(name)
+        value: float | Durations | dict[str, float | Durations] = {"one": one, "two": one} if label else one
+        metrics.watch(name, partial(itemgetter(0), (value,)))
     return metrics
+
+
+def _value_of(name: Watched) -> float | Durations:
+    return Durations(COMMITS) if name in HISTOGRAMS else 1.0
 
 
 def value(metrics: Metrics, sample: str) -> float:
@@ -28,7 +37,13 @@ def value(metrics: Metrics, sample: str) -> float:
 
 def test_names_keep_the_conventions(metrics: Metrics) -> None:
     families = list(text_string_to_metric_families(metrics.render().decode()))
-    assert {*WATCHED} <= {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    shown = {f"{family.name}_total" if family.type == "counter" else family.name: family for family in families}
+    assert {name for name in shown if not name.startswith("process_")} == {*WATCHED, *COUNTED}
+    for name in (*WATCHED, *COUNTED):
+        kind, text, labels = described(name)
+        assert (shown[name].type, shown[name].documentation) == (kind, text)
+        for sample in shown[name].samples:
+            assert {*sample.labels} - {"le"} == {*labels.split(", ")} - {""}, name
     for family in families:
         assert re.fullmatch(r"(entrepot|process)_[a-z][a-z0-9_]*", family.name), "a prefix, snake case"
         assert family.documentation, "help text"
