@@ -36,6 +36,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.store.store import Store, open_store
+from node.store.writer import Writer
 from node.telemetry.access import AccessLog, json_line, text_line
 from node.telemetry.alarms import Alarms
 from node.telemetry.lines import Lines
@@ -45,6 +46,8 @@ from node.telemetry.metrics import Metrics
 from protocol.auth.caller import Caller, root_of
 from protocol.errors import Damaged
 from protocol.oci.names import RepositoryName
+
+_OPENED_ANEW = 1.0  # Seconds between the end of a store that cannot be read any more and its next opening.
 
 Announce: TypeAlias = Callable[[Sequence[str]], None]
 """``announce(addresses)``: told once where clients connect, as ``host:port``, when they can."""
@@ -66,13 +69,16 @@ def main(config: Config, *, announce: Announce | None = None) -> int:
     data = Path(config.node.data)
     try:
         identity = load_identity(data) if has_identity(data) else create_local_identity(data, now=time.time())
-        trio.run(_run, config, identity, lines, style, announce)
+        while trio.run(_run, config, identity, lines, style, announce):
+            announce = None
+            time.sleep(_OPENED_ANEW)
     finally:
         lines.flush()
     return 0
 
 
-async def _run(config: Config, identity: Identity, lines: Lines, style: Style, announce: Announce | None) -> None:
+async def _run(config: Config, identity: Identity, lines: Lines, style: Style, announce: Announce | None) -> bool:
+    """Run the node; return whether it has to be run again, on a store that is opened anew."""
     metrics = Metrics(version=__version__, doors=("oci", "peers", "admin"))
     async with open_store(Path(config.node.data)) as store:
         with listening(config) as listeners:
@@ -91,7 +97,7 @@ async def _run(config: Config, identity: Identity, lines: Lines, style: Style, a
                 watch_certificates(metrics, config)
                 access = AccessLog(lines, json_line if style == "json" else text_line) if config.log.access else None
                 jobs = jobs_of(config, registry, peering)
-                await _serve(config, doors, jobs, _Telemetry(metrics, access, lines), announce)
+                return await _serve(config, store, doors, jobs, _Telemetry(metrics, access, lines), announce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +108,13 @@ class _Telemetry:
 
 
 async def _serve(
-    config: Config, doors: list[Door], jobs: dict[str, Job], telemetry: _Telemetry, announce: Announce | None
-) -> None:
+    config: Config,
+    store: Store,
+    doors: list[Door],
+    jobs: dict[str, Job],
+    telemetry: _Telemetry,
+    announce: Announce | None,
+) -> bool:
     log, metrics = structlog.get_logger(), telemetry.metrics
     async with trio.open_nursery() as background:
         stopping = trio.Event()
@@ -113,6 +124,8 @@ async def _serve(
         for name, job in jobs.items():
             background.start_soon(supervise, name, job, metrics.count_job_failure)
         async with trio.open_nursery() as serving:
+            for writer in (store.writer, store.chunk_writer):
+                background.start_soon(_end_when_lost, writer, serving.cancel_scope)
             for door in doors:
                 access = telemetry.access if door.name == "oci" else None
                 grace = config.limits.grace if door.name == "oci" else 1.0
@@ -123,6 +136,12 @@ async def _serve(
                 announce(addresses)
         log.info("stopped")
         background.cancel_scope.cancel()
+    return not stopping.is_set() and (store.writer.lost.is_set() or store.chunk_writer.lost.is_set())
+
+
+async def _end_when_lost(writer: Writer, serving: trio.CancelScope) -> None:
+    await writer.lost.wait()
+    serving.cancel()  # No grace: nothing can be read, and connections that break are tried again.
 
 
 def _doors(

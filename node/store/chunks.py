@@ -42,8 +42,15 @@ class Chunks:
         self._map = start_of_map(data)
 
     def read(self) -> ViewTxn:
-        """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages."""
-        return self.env.begin(buffers=True)
+        """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages.
+
+        Raises:
+            Damaged: the last page of a commit could not be written, and the node is about to open the store anew.
+        """
+        try:
+            return self.env.begin(buffers=True)
+        except lmdb.PanicError as error:
+            raise Damaged("the disk failed; the store is being opened anew") from error
 
     def put(self, txn: WriteTxn, number: int, index: int, data: bytes | bytearray | memoryview) -> None:
         """Add or replace one chunk."""

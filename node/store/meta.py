@@ -15,6 +15,7 @@ from node.store.rows import Images, Repositories, Tags
 from node.store.sums import Sums
 from node.store.table import ReadTxn
 from node.store.uploads import Uploads
+from protocol.errors import StoreReadOnly
 
 MAP_SIZE = 2**40  # Bytes of address space set aside, not of disk. Never changed while the node runs.
 MAX_TABLES = 64  # LMDB wants to know beforehand; a slot costs 96 bytes in a transaction.
@@ -37,8 +38,15 @@ class Meta:
     replicas: Replicas
 
     def read(self) -> ReadTxn:
-        """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages."""
-        return self.env.begin()
+        """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages.
+
+        Raises:
+            StoreReadOnly: the last page of a commit could not be written, and the node is about to open the store anew.
+        """
+        try:
+            return self.env.begin()
+        except lmdb.PanicError as error:
+            raise StoreReadOnly("the disk failed; the store is being opened anew") from error
 
 
 @contextmanager

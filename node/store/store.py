@@ -67,18 +67,22 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
     """Open the store in the directory *path*, which exists and may be empty; writes end with the block.
 
     Raises:
-        NotReady: another process holds it, its format is not known here, or it cannot be written.
+        NotReady: another process holds it, its format is not known here, or it cannot be read or written.
     """
     with _lock(path):
         _check_format(path)
         for name in ("meta", "chunks"):
             (path / name).mkdir(mode=0o700, exist_ok=True)
-        with (
-            open_meta(path / "meta", map_size=map_size) as meta,
-            open_chunks(path / "chunks", map_size=map_size) as chunks,
-        ):
-            meta.env.reader_check()
-            chunks.env.reader_check()
+        with ExitStack() as opened:
+            try:
+                meta = opened.enter_context(open_meta(path / "meta", map_size=map_size))
+                chunks = opened.enter_context(open_chunks(path / "chunks", map_size=map_size))
+                meta.env.reader_check()
+                chunks.env.reader_check()
+            except (lmdb.Error, OSError) as error:
+                raise NotReady(
+                    f"the store in {path} cannot be opened: {error}; look at the disk, and restore a copy of it"
+                ) from error
             async with (
                 open_writer(meta.env, nested=True) as writer,
                 open_writer(chunks.env, nested=False, group=_CHUNKS_PER_COMMIT) as chunk_writer,

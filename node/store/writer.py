@@ -10,7 +10,9 @@ chunk: there a write that raises aborts the group, which runs again without it.
 
 A commit that fails because the disk is full changed nothing: LMDB writes the page that makes a commit count last of
 all. So the writer refuses, and goes on when there is room. One that fails otherwise, or in that last page, leaves the
-disk in doubt: from then on the writer refuses, reads go on, and the store has to be opened anew.
+disk in doubt: from then on the writer refuses, reads go on, and the store has to be opened anew. After the last page,
+which says what is valid, LMDB gives no more reads either: then the environment is *lost*, and the node opens the store
+anew by itself.
 """
 
 import os
@@ -51,6 +53,8 @@ class Writer:
         self._jobs = jobs
         self.broken = False
         """A commit failed: nothing is written until the store is opened anew."""
+        self.lost = trio.Event()
+        """Set when nothing can be read any more, either."""
         self.commits = 0
         """Groups that were committed, or may have been, since the start; counted before anyone is told."""
         self.writes = 0
@@ -115,6 +119,8 @@ async def _write_forever(
             if not await trio.to_thread.run_sync(commit, env, group, limiter=thread):
                 writer.broken = True
                 log.error("the disk failed", store=env.path(), reason=str(group[0].error))
+                if not _can_read(env):
+                    writer.lost.set()
             writer.durations.observe(perf_counter() - began)
             writer.writes += len(group)
             writer.commits += 1
@@ -164,6 +170,14 @@ def _fail(env: "lmdb.Environment", group: list[_Job], error: lmdb.Error) -> bool
     for job in group:
         job.error = job.error or (StoreFull("the store has no room left") if is_full else _translated(error))
     return is_full
+
+
+def _can_read(env: "lmdb.Environment") -> bool:
+    try:
+        env.begin().abort()
+    except lmdb.PanicError:
+        return False
+    return True
 
 
 def _is_disk_full(env: "lmdb.Environment") -> bool:
