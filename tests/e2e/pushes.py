@@ -21,6 +21,14 @@ class Answer:
     body: bytes
 
 
+class Unexpected(AssertionError):
+    """A request had another status than it should."""
+
+    def __init__(self, answer: Answer, statuses: tuple[int, ...]) -> None:
+        super().__init__(f"{answer.status}, not {statuses}: {answer.body[:500]!r}")
+        self.answer = answer
+
+
 class Client:
     """One keep-alive connection. Errors of the connection come out as ``OSError`` or ``HTTPException``."""
 
@@ -88,8 +96,9 @@ class Client:
 
 
 def expect(answer: Answer, *statuses: int) -> Answer:
-    """Return *answer*; ``AssertionError`` where its status is none of these."""
-    assert answer.status in statuses, f"{answer.status}, not {statuses}: {answer.body[:500]!r}"
+    """Return *answer*; ``Unexpected`` where its status is none of these."""
+    if answer.status not in statuses:
+        raise Unexpected(answer, statuses)
     return answer
 
 

@@ -10,7 +10,7 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.e2e import processes
 from tests.e2e.certificates import Certificates
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_VARIABLES: Mapping[str, str] = {}
 RIVAL = os.environ.get("E2E_REGISTRY") == "docker-registry"
 
 
@@ -78,10 +79,14 @@ def command(*arguments: str | Path, patience: float = 60) -> str:
     return done.stdout
 
 
-def check_store(data: Path) -> None:
-    """Fail where ``entrepot check`` finds that something is wrong in the store of a node that was stopped or killed."""
+def check_store(data: Path, *, deep: bool = False) -> frozenset[str]:
+    """Fail where ``entrepot check`` finds that something is wrong in the store of a node that was stopped or killed.
+
+    Returns:
+        The kinds of what it notes besides, which is no fault: ``orphan``, ``dangling``.
+    """
     done = subprocess.run(
-        entrepot("check", "--data", data, "--json"),
+        entrepot("check", "--data", data, "--json", *(["--deep"] if deep else [])),
         capture_output=True,
         text=True,
         env=node_environment(),
@@ -89,6 +94,7 @@ def check_store(data: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, f"entrepot check of {data.name}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return frozenset(one["kind"] for one in json.loads(done.stdout)["findings"])
 
 
 def start_node(
@@ -98,6 +104,9 @@ def start_node(
     certificates: Certificates | None = None,
     options: Sequence[str | Path] = (),
     configuration: str = "",
+    prefix: Sequence[str | Path] = (),
+    variables: Mapping[str, str] = NO_VARIABLES,
+    ready: str = "/readyz",
 ) -> Server:
     """Start ``entrepot serve`` on *data*; return when it says that it is ready. The caller stops its process.
 
@@ -107,6 +116,9 @@ def start_node(
         certificates: serve TLS, under the name localhost.
         options: more of the command line.
         configuration: the text of a TOML file.
+        prefix: what stands before the command: a tracer that becomes its child (see ``faults``).
+        variables: more of the environment.
+        ready: the path that is answered 200 when it has started.
     """
     arguments: list[str | Path] = ["serve", "--data", data, "--listen", f"127.0.0.1:{port}", *options]
     if certificates:
@@ -118,7 +130,10 @@ def start_node(
     ca = certificates.ca if certificates else None
     host, log = "localhost" if ca else "127.0.0.1", data.with_name(f"{data.name}.log")
     process = processes.start(
-        entrepot(*arguments), log=log, ready=lambda: _answers(host, port, ca, "/readyz"), environment=node_environment()
+        [*prefix, *entrepot(*arguments)],
+        log=log,
+        ready=lambda: answers(host, port, ca, ready),
+        environment={**node_environment(), **variables},
     )
     return Server(host, port, process, log, data, ca)
 
@@ -141,7 +156,7 @@ def start_docker_registry(data: Path, *, port: int, certificates: Certificates |
     process = processes.start(
         ["docker-registry", "serve", file],
         log=log,
-        ready=lambda: _answers(host, port, ca, "/v2/"),
+        ready=lambda: answers(host, port, ca, "/v2/"),
         environment=processes.environment(),
     )
     return Server(host, port, process, log, data, ca)
@@ -159,7 +174,8 @@ def registry(data: Path, *, certificates: Certificates | None = None) -> Iterato
         processes.stop(server.process)
 
 
-def _answers(host: str, port: int, ca: Path | None, path: str) -> bool:
+def answers(host: str, port: int, ca: Path | None, path: str) -> bool:
+    """Whether a GET of *path* is answered 200."""
     client = connection(host, port, ca)
     try:
         client.request("GET", path)

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeAlias
 
@@ -48,6 +48,16 @@ class Ledger:
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: list[Upload] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def copy(self) -> "Ledger":
+        """Return one that goes on by itself from here."""
+        copied = Ledger(
+            images=dict(self.images), blobs=dict(self.blobs), uploads=[replace(one) for one in self.uploads]
+        )
+        for key, writes in self.writes.items():
+            copied.writes[key] = list(writes)
+        copied.reads = list(self.reads)
+        return copied
 
     @contextmanager
     def writing(self, value: str | None, *keys: Key, only: dict[Key, str] = {}) -> Iterator[None]:  # noqa: B006 - read only
