@@ -74,7 +74,6 @@ def ended_or_reads(server: Server) -> bool:
 
 def put_blob(client: Client, ledger: Ledger, repository: str, blob: Blob, *, parts: Sequence[int] = ()) -> None:
     """Push a blob."""
-    ledger.blobs[blob.digest] = blob.data
     with ledger.writing(blob.digest, ("blob", repository, blob.digest)):
         client.put_blob(repository, blob, parts=parts)
 
@@ -82,7 +81,7 @@ def put_blob(client: Client, ledger: Ledger, repository: str, blob: Blob, *, par
 def put_manifest(client: Client, ledger: Ledger, repository: str, image: Image, *tags: str) -> None:
     """Push a manifest under several tags at once."""
     name = image.manifest.digest
-    ledger.images[name] = repository, image
+    ledger.note(repository, image)
     keys: list[Key] = [("manifest", repository, name), *(("tag", repository, tag) for tag in tags)]
     with ledger.writing(name, *keys):
         query = "&".join(f"tag={tag}" for tag in tags)

@@ -158,7 +158,8 @@ def survive(day: Day, injection: Injection, folder: Path, *, note: str = "") -> 
         else:
             happened = True
         check_after(day, data, port, ledger)
-        assert "Traceback" not in processes.tail(log, length=10**6), "a traceback in the log"
+        has_traceback = "Traceback" in processes.tail(log, length=10**6)
+        assert not has_traceback, "a traceback in the log"
     except AssertionError as error:
         error.add_note(f"{injection} {note}\n{processes.tail(log)}\n{processes.tail(trace)}")
         raise

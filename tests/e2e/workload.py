@@ -38,26 +38,39 @@ class Upload:
     acknowledged: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """An image that was pushed, or may have been; of its blobs the digests, for there are many."""
+
+    repository: str
+    manifest: Blob
+    blobs: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Ledger:
     """What was written and read; used by many threads."""
 
     writes: dict[Key, list[Write]] = field(default_factory=lambda: defaultdict(list))
     reads: list[tuple[Key, Read]] = field(default_factory=list)
-    images: dict[str, tuple[str, Image]] = field(default_factory=dict)  # Manifest's digest -> repository, image.
-    blobs: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, Pushed] = field(default_factory=dict)  # By the manifest's digest.
     uploads: list[Upload] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def copy(self) -> "Ledger":
         """Return one that goes on by itself from here."""
-        copied = Ledger(
-            images=dict(self.images), blobs=dict(self.blobs), uploads=[replace(one) for one in self.uploads]
-        )
+        copied = Ledger(images=dict(self.images), uploads=[replace(one) for one in self.uploads])
         for key, writes in self.writes.items():
             copied.writes[key] = list(writes)
         copied.reads = list(self.reads)
         return copied
+
+    def note(self, repository: str, image: Image) -> Pushed:
+        """Take note of an image that is about to be pushed."""
+        pushed = Pushed(repository, image.manifest, tuple(blob.digest for blob in image.blobs))
+        with self.lock:
+            self.images[image.manifest.digest] = pushed
+        return pushed
 
     @contextmanager
     def writing(self, value: str | None, *keys: Key, only: dict[Key, str] = {}) -> Iterator[None]:  # noqa: B006 - read only
@@ -117,26 +130,21 @@ class Worker(threading.Thread):
         image = make_image(random.getrandbits(64), layers=random.choices(SIZES, k=random.randint(1, 3)))
         for blob in image.blobs:
             self._put_blob(repository, blob)
-        self._put_manifest(repository, tag, image)
+        self._put_manifest(tag, self._ledger.note(repository, image))
 
     def _move(self) -> None:
         """Put a manifest that is, or was, there once more under another tag."""
         if known := self._known_image():
-            repository, image = known
-            self._put_manifest(repository, self._random.choice(TAGS), image)
+            self._put_manifest(self._random.choice(TAGS), known)
 
-    def _put_manifest(self, repository: str, tag: str, image: Image) -> None:
-        name = image.manifest.digest
-        with self._ledger.lock:
-            self._ledger.images[name] = repository, image
+    def _put_manifest(self, tag: str, image: Pushed) -> None:
+        name, repository = image.manifest.digest, image.repository
         with self._ledger.writing(name, ("tag", repository, tag), ("manifest", repository, name)):
             self._client.put_manifest(repository, tag, image.manifest)
 
     def _put_blob(self, repository: str, blob: Blob) -> None:
         half = len(blob.data) // 2
         parts = self._random.choice([(), (), (len(blob.data),), (half,)])
-        with self._ledger.lock:
-            self._ledger.blobs[blob.digest] = blob.data
         with self._ledger.writing(blob.digest, ("blob", repository, blob.digest)):
             self._client.put_blob(repository, blob, parts=parts)
 
@@ -166,8 +174,7 @@ class Worker(threading.Thread):
 
     def _delete_image(self) -> None:
         if self._random.random() < 0.5 and (known := self._known_image()):
-            repository, image = known
-            name = image.manifest.digest
+            name, repository = known.manifest.digest, known.repository
             tags: dict[Key, str] = {("tag", repository, tag): name for tag in TAGS}
             with self._ledger.writing(None, ("manifest", repository, name), only=tags):
                 self._client.delete(f"/v2/{repository}/manifests/{name}")
@@ -183,7 +190,7 @@ class Worker(threading.Thread):
     def _place(self) -> tuple[str, str]:
         return self._random.choice(REPOSITORIES), self._random.choice(TAGS)
 
-    def _known_image(self) -> tuple[str, Image] | None:
+    def _known_image(self) -> Pushed | None:
         with self._ledger.lock:
             known = list(self._ledger.images.values())
         return self._random.choice(known) if known else None
@@ -196,7 +203,7 @@ def check(server: Server, ledger: Ledger) -> None:
     """
     ledger.settle_reads()
     client = Client(server)
-    touched = [key for key, writes in ledger.writes.items() if len(writes) > 1 or not writes[0].acknowledged]
+    touched = [key for key, writes in ledger.writes.items() if len(writes) != 1 or not writes[0].acknowledged]
     present: dict[str, set[str]] = defaultdict(set)
     for key in sorted({*touched, *(("tag", repository, tag) for repository in REPOSITORIES for tag in TAGS)}):
         kind, repository, name = key
@@ -229,10 +236,12 @@ def check_all(server: Server, ledger: Ledger) -> None:
 
 
 def _check_image(client: Client, ledger: Ledger, name: str) -> None:
-    repository, image = ledger.images[name]
-    assert client.get_manifest(repository, name) == image.manifest.data
+    image = ledger.images[name]
+    assert client.get_manifest(image.repository, name) == image.manifest.data
     for blob in image.blobs:
-        assert client.get_blob(repository, blob.digest) == blob.data, f"{blob.digest} of {name} is not there"
+        found = client.get_blob(image.repository, blob)
+        assert found is not None, f"{blob} of {name} is not there"
+        assert digest(found) == blob, f"{blob} of {name} has other bytes"
 
 
 def _finish(client: Client, upload: Upload) -> None:
