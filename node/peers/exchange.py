@@ -49,10 +49,10 @@ class Exchange:
                 return Reply(200, encode(sent))
             case transfer.MAP:
                 which = decode(body, WhichBlob)
-                return Reply(200, encode(send_map(self._registry, peer.name, which.repository, which.digest)))
+                return Reply(200, encode(await send_map(self._registry, peer.name, which.repository, which.digest)))
             case transfer.CHUNKS:
                 chunks = decode(body, ChunksAsked)
-                blob = open_chunks(self._registry, peer.name, chunks.repository, chunks.digest)
+                blob = await open_chunks(self._registry, peer.name, chunks.repository, chunks.digest)
                 return Reply(200, _from(blob, chunks.first * CHUNK_SIZE))
             case transfer.ANNOUNCE:
                 return Reply(200, encode(await self._take(peer, decode(body, Announcement))))

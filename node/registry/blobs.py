@@ -6,7 +6,7 @@ from functools import partial
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
 from node.registry.repositories import repository
-from node.store.blobs import BlobRow, needs_renewal
+from node.store.blobs import BlobRow, LinkRow, needs_renewal
 from node.store.extents import Span
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
@@ -37,7 +37,7 @@ async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, di
         NameUnknown, BlobUnknown: there is none.
     """
     registry.authorize(caller, "ecr:BatchCheckLayerAvailability", name)
-    meta, now = registry.store.meta, registry.now()
+    meta = registry.store.meta
     with meta.read() as txn:
         row = meta.repositories.get(txn, name)
         link = None if row is None else meta.blobs.link(txn, row.number, digest)
@@ -50,11 +50,31 @@ async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, di
             raise _unknown(registry, name, digest)
         other.release()
         return other.size
-    if needs_renewal(link, now):
-        number = row.number
-        if not await registry.store.writer.write(lambda txn: meta.blobs.renew(txn, number, digest, now=now)):
-            raise _unknown(registry, name, digest)  # It was collected a moment ago.
+    if not await _renewed(registry, row.number, digest, link):
+        raise _unknown(registry, name, digest)
     return blob.size
+
+
+async def renew_blob(registry: Registry, name: RepositoryName, digest: Digest) -> None:
+    """Put off the due time of a blob that a node asks for, so that it stays for as long as it may be fetched.
+
+    Raises:
+        BlobUnknown: there is none that the repository sees.
+    """
+    meta = registry.store.meta
+    with meta.read() as txn:
+        row = meta.repositories.get(txn, name)
+        link = None if row is None else meta.blobs.link(txn, row.number, digest)
+    if row is None or link is None or not link.seen or not await _renewed(registry, row.number, digest, link):
+        raise BlobUnknown(f"no blob {digest} in {name}")
+
+
+async def _renewed(registry: Registry, repository: int, digest: Digest, link: LinkRow) -> bool:
+    """Put off the due time of a link, where it has one; ``False``: it was collected a moment ago."""
+    blobs, now = registry.store.meta.blobs, registry.now()
+    if not needs_renewal(link, now):
+        return True
+    return await registry.store.writer.write(lambda txn: blobs.renew(txn, repository, digest, now=now))
 
 
 async def delete_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> None:

@@ -5,8 +5,9 @@ What a manifest names has to be in its repository first, unless ``missing_conten
 opens nothing, so a blob that was only named, and never given to this repository, stays hidden from it.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -15,11 +16,12 @@ from blake3 import blake3
 
 from node.registry.blobs import open_chunked
 from node.registry.commit import commit
+from node.registry.content import keep_content
 from node.registry.draft import Draft, descendant_puts, image_delete, image_put, tag_deletes, tag_puts
 from node.registry.elsewhere import OpenBlob, StoredManifest
 from node.registry.registry import Registry
 from node.registry.repositories import repository, repository_for_push
-from node.store.blobs import INLINE_SIZE, BlobRow
+from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
@@ -87,7 +89,7 @@ async def put_manifest(
     def run(txn: WriteTxn) -> None:
         row = repository_for_push(registry, txn, caller, name)
         value = describe(registry, txn, row.number, prepared, strict=True)
-        add_content(registry, txn, prepared, numbers)
+        add_content(registry, txn, prepared, contents)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
@@ -96,7 +98,7 @@ async def put_manifest(
 
         commit(registry, txn, entries)
 
-    async with written(registry, [prepared]) as numbers:
+    async with written(registry, [prepared]) as contents:
         await registry.store.writer.write(run)
     registry.changes.notify()
     subject = prepared.manifest.subject
@@ -122,20 +124,29 @@ def _prepare(data: bytes, content_type: str | None, digest: Digest | None) -> Pr
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Chunks of manifests that are large."""
+
+    numbers: dict[Digest, int] = field(default_factory=dict)
+    freed: list[int] = field(default_factory=list)  # Numbers of bad chunks that they took the place of.
+
+
 @asynccontextmanager
-async def written(registry: Registry, manifests: Iterable[PreparedManifest]) -> AsyncIterator[dict[Digest, int]]:
-    """Write the chunks of manifests that are large, and give their numbers; those that no row names soon go again."""
-    numbers: dict[Digest, int] = {}
+async def written(registry: Registry, manifests: Iterable[PreparedManifest]) -> AsyncIterator[Written]:
+    """Write the chunks of manifests that are large; those that no row names in the end soon go again."""
+    contents = Written()
     store = registry.store
     try:
         for prepared in manifests:
             if len(prepared.data) > INLINE_SIZE:
-                number = numbers[prepared.digest] = store.sink.next_number()
+                number = contents.numbers[prepared.digest] = store.sink.next_number()
                 for index, part in enumerate(_cut(prepared.data)):
                     await store.chunk_writer.write(partial(store.chunks.put, number=number, index=index, data=part))
-        yield numbers
+        yield contents
     finally:
-        registry.abandoned.update(numbers.values())  # The push was refused, or the manifest was here before.
+        registry.abandoned.update(contents.freed)
+        registry.abandoned.update(contents.numbers.values())  # The push was refused, or the manifest was here before.
 
 
 def _cut(data: bytes) -> list[bytes]:
@@ -171,12 +182,14 @@ def describe(
     )
 
 
-def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest, numbers: Mapping[Digest, int]) -> None:
+def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest, written: Written) -> None:
     """Add the bytes of a manifest that was ``written``; the image entry of the same transaction will hold them."""
-    number = numbers.get(prepared.digest, 0)
+    number = written.numbers.get(prepared.digest, 0)
     row = BlobRow(len(prepared.data), number, prepared.chunk_map.root, 0)
     content = None if number else prepared.data
-    registry.store.meta.blobs.add(txn, prepared.digest, row, content, b"".join(prepared.chunk_map.hashes))
+    kept = keep_content(registry.store, txn, prepared.digest, row, content, b"".join(prepared.chunk_map.hashes))
+    if kept.freed:
+        written.freed.append(kept.freed)
 
 
 async def open_manifest(
@@ -197,12 +210,11 @@ async def open_manifest(
         # Looked up again where that took time: what is deleted meanwhile has no lease yet.
         found = moved or (_find(registry, name, reference) if isinstance(found, tuple) else found)
     if isinstance(found, tuple):
-        digest, media_type, row = found
-        if row.size <= _LARGE:
-            return StoredManifest(digest, media_type, await read_large(registry, row))
-        hashes = registry.store.hashes(row)
-        registry.store.leases.take(row.number)
-        return OpenManifest(digest, media_type, open_chunked(registry, row, hashes))
+        digest, media_type, content = found
+        if content.row.size <= _LARGE:
+            return StoredManifest(digest, media_type, await read_large(registry, content))
+        registry.store.leases.take(content.row.number)
+        return OpenManifest(digest, media_type, open_chunked(registry, content.row, content.hashes))
     if found is None:
         found = await registry.elsewhere.manifest(registry, caller, name, reference)
     if found is None:
@@ -219,16 +231,19 @@ async def local_manifest(
     found = _find(registry, name, reference)
     if found is None or isinstance(found, StoredManifest):
         return found
-    digest, media_type, row = found
-    return StoredManifest(digest, media_type, await read_large(registry, row))
+    digest, media_type, content = found
+    return StoredManifest(digest, media_type, await read_large(registry, content))
 
 
-async def read_large(registry: Registry, row: BlobRow) -> bytes:
-    """Return all bytes of a blob that lies in chunks and fits in memory, each chunk compared with its hash."""
-    store = registry.store
+async def read_large(registry: Registry, content: Chunked) -> bytes:
+    """Return all bytes of a blob that fits in memory, each chunk compared with its hash.
+
+    To be called in the step in which *content* was looked up: whoever deletes the rows looks at leases after that.
+    """
+    store, row = registry.store, content.row
     store.leases.take(row.number)
     try:
-        spans = store.verified.spans(row.number, row.size, store.hashes(row), 0, row.size)
+        spans = store.verified.spans(row.number, row.size, content.hashes, 0, row.size)
         parts = [store.chunks.load_at(span.offset, span.length) async for span in spans]
     finally:
         store.leases.release(row.number)
@@ -267,7 +282,7 @@ async def delete_image(registry: Registry, caller: Caller, name: RepositoryName,
 
 def _find(
     registry: Registry, name: RepositoryName, reference: TagName | Digest
-) -> StoredManifest | tuple[Digest, str, BlobRow] | None:
+) -> StoredManifest | tuple[Digest, str, Chunked] | None:
     meta = registry.store.meta
     with meta.read() as txn:
         row = meta.repositories.get(txn, name)
@@ -281,4 +296,4 @@ def _find(
         if content is not None:
             return StoredManifest(digest, media_type, content)
         blob = meta.blobs.get(txn, digest)
-        return None if blob is None else (digest, media_type, blob)
+        return None if blob is None else (digest, media_type, Chunked(blob, meta.blobs.hashes(txn, blob)))

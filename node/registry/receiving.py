@@ -63,7 +63,7 @@ async def take_image(
         for prepared in manifests if is_new else ():
             _require_blobs(registry, txn, prepared)
             show_blobs(registry, txn, row, prepared)
-            add_content(registry, txn, prepared, numbers)
+            add_content(registry, txn, prepared, contents)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
@@ -80,7 +80,7 @@ async def take_image(
         for one in tags:
             replicas.take(txn, source, name, one.tag, one.hlc)
 
-    async with written(registry, manifests) as numbers:
+    async with written(registry, manifests) as contents:
         await registry.store.writer.write(run)
     registry.changes.notify()
 
@@ -139,7 +139,7 @@ async def keep_manifest(
     def run(txn: WriteTxn) -> None:
         row = replicated_repository(registry, txn, caller, name)
         show_blobs(registry, txn, row, prepared)
-        add_content(registry, txn, prepared, numbers)
+        add_content(registry, txn, prepared, contents)
         value = describe(registry, txn, row.number, prepared, strict=False)
         roots = {one.digest: one for one in blobs}
         value = msgspec.structs.replace(value, blobs=tuple(roots.get(one.digest, one) for one in value.blobs))
@@ -152,7 +152,7 @@ async def keep_manifest(
         if tag is not None:
             note_checked(registry, txn, name, tag)
 
-    async with written(registry, [prepared]) as numbers:
+    async with written(registry, [prepared]) as contents:
         await registry.store.writer.write(run)
     registry.changes.notify()
 

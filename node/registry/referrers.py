@@ -6,7 +6,7 @@ import trio
 
 from node.registry.images import read_large
 from node.registry.registry import Registry
-from node.store.blobs import BlobRow
+from node.store.blobs import INLINE_SIZE, Chunked
 from protocol.auth.caller import Caller
 from protocol.errors import DigestInvalid
 from protocol.oci.digest import Digest, digest, packed
@@ -47,13 +47,15 @@ async def list_referrers(
     rows = _page(registry, name, subject, _short(after), limit + 1)
     found: list[Descriptor] = []
     size = 0
-    for at, (one, media_type, artifact_type, blob) in enumerate(rows):
+    for at, (one, media_type, artifact_type) in enumerate(rows):
         if at == limit or size > _MAX_SIZE // 2:
             return found, rows[at - 1][0] if at else None
         if artifact_types and artifact_type not in artifact_types:
             continue
-        data = await _content(registry, one, blob)
-        if blob.number:
+        data = await _content(registry, one)
+        if data is None:
+            continue  # It was deleted a moment ago.
+        if len(data) > INLINE_SIZE:
             manifest = await trio.to_thread.run_sync(read_manifest, data, media_type)
         else:
             await trio.lowlevel.checkpoint()  # A page of small ones takes a tenth of a second.
@@ -65,26 +67,30 @@ async def list_referrers(
 
 def _page(
     registry: Registry, name: RepositoryName, subject: Digest, after: bytes, limit: int
-) -> list[tuple[Digest, str, str | None, BlobRow]]:
+) -> list[tuple[Digest, str, str | None]]:
     meta = registry.store.meta
-    rows: list[tuple[Digest, str, str | None, BlobRow]] = []
+    rows: list[tuple[Digest, str, str | None]] = []
     with meta.read() as txn:
         repository = meta.repositories.get(txn, name)
         if repository is None:
             return []
         for one in meta.images.referring(txn, repository.number, subject, after=after, limit=limit):
             state = meta.images.get(txn, repository.number, one)
-            blob = meta.blobs.get(txn, one)
-            if state is not None and state.shown is not None and blob is not None:
-                rows.append((one, state.shown.value.media_type, state.shown.value.artifact_type, blob))
+            if state is not None and state.shown is not None:
+                rows.append((one, state.shown.value.media_type, state.shown.value.artifact_type))
     return rows
 
 
-async def _content(registry: Registry, one: Digest, blob: BlobRow) -> bytes:
-    if blob.number:
-        return await read_large(registry, blob)
+async def _content(registry: Registry, one: Digest) -> bytes | None:
+    blobs = registry.store.meta.blobs
     with registry.store.meta.read() as txn:
-        return registry.store.meta.blobs.content(txn, one)
+        row = blobs.get(txn, one)
+        if row is None:
+            return None
+        if not row.number:
+            return blobs.content(txn, one)
+        content = Chunked(row, blobs.hashes(txn, row))
+    return await read_large(registry, content)
 
 
 def _short(after: str) -> bytes:

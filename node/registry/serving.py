@@ -3,15 +3,17 @@
 Only nodes of the own account may ask: within an account regions trust one another, others need a policy.
 """
 
+from contextlib import suppress
+
 from blake3 import blake3
 
-from node.registry.blobs import find_blob
+from node.registry.blobs import find_blob, renew_blob
 from node.registry.elsewhere import OpenBlob
 from node.registry.images import local_manifest
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.auth.names import NodeName
-from protocol.errors import BlobUnknown, Denied, ManifestUnknown
+from protocol.errors import BlobUnknown, Busy, Denied, ManifestUnknown
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 from protocol.oci.reference import Reference
@@ -45,7 +47,7 @@ async def send_manifest(registry: Registry, peer: NodeName, name: RepositoryName
     return ManifestSent(stored.digest, stored.media_type, stored.data, state.shown.value.blobs, state.shown.hlc)
 
 
-def send_map(registry: Registry, peer: NodeName, name: RepositoryName, digest: Digest) -> MapSent:
+async def send_map(registry: Registry, peer: NodeName, name: RepositoryName, digest: Digest) -> MapSent:
     """Return the chunk map of a blob that the repository sees.
 
     Raises:
@@ -53,6 +55,7 @@ def send_map(registry: Registry, peer: NodeName, name: RepositoryName, digest: D
         BlobUnknown: there is none.
     """
     registry.authorize(caller_of(registry, peer), "ecr:GetDownloadUrlForLayer", name)
+    await _renewed(registry, name, digest)
     meta = registry.store.meta
     with meta.read() as txn:
         row = meta.repositories.get(txn, name)
@@ -63,7 +66,7 @@ def send_map(registry: Registry, peer: NodeName, name: RepositoryName, digest: D
     return MapSent(blob.size, hashes)
 
 
-def open_chunks(registry: Registry, peer: NodeName, name: RepositoryName, digest: Digest) -> OpenBlob:
+async def open_chunks(registry: Registry, peer: NodeName, name: RepositoryName, digest: Digest) -> OpenBlob:
     """Return a blob that the repository sees, to be read; the caller releases it.
 
     Raises:
@@ -71,10 +74,17 @@ def open_chunks(registry: Registry, peer: NodeName, name: RepositoryName, digest
         BlobUnknown: there is none.
     """
     registry.authorize(caller_of(registry, peer), "ecr:GetDownloadUrlForLayer", name)
+    await _renewed(registry, name, digest)
     blob = find_blob(registry, name, digest)
     if blob is None:
         raise BlobUnknown(f"no blob {digest} in {name}")
     return blob
+
+
+async def _renewed(registry: Registry, name: RepositoryName, digest: Digest) -> None:
+    """Keep the blob for as long as HEAD would; a node whose disk is full gives what it has all the same."""
+    with suppress(Busy):
+        await renew_blob(registry, name, digest)
 
 
 def map_of(content: bytes) -> bytes:

@@ -15,6 +15,7 @@ from functools import partial
 
 import trio
 
+from node.registry.content import Kept, keep_content
 from node.registry.elsewhere import OpenBlob
 from node.store.blobs import INLINE_SIZE, BlobRow
 from node.store.chunks import chunk_count
@@ -77,16 +78,18 @@ class Transit:
         row = BlobRow(self.blob.size, number, self._map.root, 0)
         now = self._transits.now()
 
-        def run(txn: WriteTxn) -> bool:
-            added = store.meta.blobs.add(txn, self.blob.digest, row, content, self._hashes)
+        def run(txn: WriteTxn) -> Kept:
+            kept = keep_content(store, txn, self.blob.digest, row, content, self._hashes)
             store.meta.blobs.keep_for_a_day(txn, self.blob.digest, now=now)
-            return added
+            return kept
 
-        added = await store.writer.write(run)
+        kept = await store.writer.write(run)
+        if kept.freed:
+            self._transits.free_when_unread(kept.freed)
         if number:
             store.verified.note(number, range(len(self._map.hashes)))
         self._content = content or b""
-        self._end("", delete=0 if added else number)
+        self._end("", delete=0 if kept.is_new else number)
 
     def fail(self, reason: str) -> None:
         """It will not come. What came of it goes when the last reader has gone."""
@@ -168,9 +171,14 @@ class Transits:
         return self._under_way.get(digest)
 
     def is_here(self, digest: Digest) -> bool:
-        """Whether the blob is wholly here, whoever sees it."""
+        """Whether the blob is wholly here, whoever sees it, and nothing is known to be wrong with its bytes."""
         with self.store.meta.read() as txn:
-            return self.store.meta.blobs.get(txn, digest) is not None
+            row = self.store.meta.blobs.get(txn, digest)
+            if row is None:
+                return False
+            if row.number:
+                return row.number not in self.store.verified.bad
+            return self.store.meta.blobs.is_sound(txn, digest)
 
     def begin(self, blob: Blob, chunk_map: ChunkMap) -> Transit:
         """Return a new transit, where everyone who wants the digest finds it; there may be none of it yet.

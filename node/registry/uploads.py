@@ -12,6 +12,7 @@ from uuid import UUID
 
 import trio
 
+from node.registry.content import Kept, keep_content
 from node.registry.registry import Registry
 from node.registry.repositories import repository_for_push, require_creatable
 from node.registry.session import Session
@@ -269,23 +270,19 @@ async def _commit(
     row = BlobRow(chunk_map.size, number, chunk_map.root, 0)
     now = registry.now()
 
-    def run(txn: WriteTxn) -> tuple[bool, int]:
+    def run(txn: WriteTxn) -> Kept:
         _require(registry, txn, session, _key(upload))
         repository = repository_for_push(registry, txn, caller, session.repository)
-        old, bad = blobs.get(txn, digest), 0
-        if old is not None and number and old.number in registry.store.verified.bad:
-            added, bad = True, blobs.replace(txn, digest, row, hashes)
-        else:
-            added = blobs.add(txn, digest, row, content, hashes)
+        kept = keep_content(registry.store, txn, digest, row, content, hashes)
         blobs.show(txn, repository.number, digest, now=now)
         registry.store.meta.uploads.delete(txn, _key(upload))
-        return added, bad
+        return kept
 
-    added, bad = await registry.store.writer.write(run)
-    registry.abandoned.add(bad)
-    if added and number:
+    kept = await registry.store.writer.write(run)
+    registry.abandoned.add(kept.freed)
+    if kept.is_new and number:
         registry.store.verified.note(number, range(len(chunk_map.hashes)))
-    return added
+    return kept.is_new
 
 
 async def _drop(registry: Registry, upload: str, number: int) -> None:

@@ -12,6 +12,7 @@ collector finds what to look at without a search. Counts and due rows change in 
 """
 
 from math import ceil
+from typing import NamedTuple
 
 import lmdb
 import msgspec
@@ -33,6 +34,13 @@ class BlobRow(msgspec.Struct, frozen=True, array_like=True):
     number: int  # Of its chunks; 0: its bytes are in ``contents``.
     root: bytes  # Of its chunk map, 32 bytes.
     holds: int  # Links and images; 0 only within a transaction.
+
+
+class Chunked(NamedTuple):
+    """A blob that lies in chunks, and its chunk map, of one transaction: chunks of another one would not fit."""
+
+    row: BlobRow
+    hashes: bytes
 
 
 class LinkRow(msgspec.Struct, frozen=True, array_like=True):

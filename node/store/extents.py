@@ -13,7 +13,6 @@ A *lease* is a count for each blob number. It outlives the transaction that foun
 no collector may delete the chunks, or the pages would be sent with another blob's bytes in them.
 """
 
-import errno
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -22,6 +21,8 @@ import trio
 from blake3 import blake3
 
 from node.store.chunks import Chunks
+from node.store.damage import CHUNKS, chunk_place
+from node.store.table import Noticed
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
 
@@ -65,8 +66,9 @@ class Span:
 class Verified:
     """Which chunks were compared with their map since they were last read from the disk."""
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, noticed: Noticed) -> None:
         self._chunks = chunks
+        self._noticed = noticed
         self._seen: dict[int, bytearray] = {}
         self.bad: set[int] = set()
         """Blobs of which a chunk did not match: a push of the same digest replaces them."""
@@ -85,6 +87,14 @@ class Verified:
         seen.extend(bytes(max(0, indexes.stop - len(seen))))
         for index in indexes:
             seen[index] = 1
+
+    def note_bad(self, number: int, index: int) -> None:
+        """This chunk did not match, or could not be read."""
+        self.bad.add(number)
+        self._noticed.add(CHUNKS, chunk_place(number, index).key)
+        seen = self._seen.get(number)
+        if seen is not None and index < len(seen):
+            seen[index] = 0
 
     def forget(self, number: int) -> None:
         """The blob is gone."""
@@ -112,7 +122,7 @@ class Verified:
                 try:
                     offsets = self._chunks.offsets(txn, number, index, min(_BATCH, last - index + 1))
                 except LookupError as error:
-                    self.bad.add(number)
+                    self.note_bad(number, index)
                     raise Damaged(str(error)) from error
             ready = self._is_ready(number, index, offsets[0], size)
             for offset, following in zip(offsets, [*offsets[1:], 0], strict=True):
@@ -120,7 +130,7 @@ class Verified:
                 if not ready:
                     expected = hashes[index * 32 : index * 32 + 32]
                     if not await trio.to_thread.run_sync(_read_and_compare, self._chunks.fd, offset, whole, expected):
-                        self.bad.add(number)
+                        self.note_bad(number, index)
                         raise Damaged(f"chunk {index} of blob {number}")
                     self.note(number, range(index, index + 1))
                     self.compared += 1
@@ -133,29 +143,27 @@ class Verified:
 
     def _is_ready(self, number: int, index: int, offset: int, size: int) -> bool:
         length = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
-        return self._was_seen(number, index) and _resident(self._chunks.fd, offset, length)
+        return self._was_seen(number, index) and is_resident(self._chunks.fd, offset, length)
 
     def _was_seen(self, number: int, index: int) -> bool:
         seen = self._seen.get(number)
         return seen is not None and index < len(seen) and seen[index] == 1
 
 
-def _resident(fd: int, offset: int, length: int) -> bool:
+def is_resident(fd: int, offset: int, length: int) -> bool:
+    """Whether these bytes are in the page cache; what cannot be read is not."""
     probe = bytearray(1)
     for at in (offset, offset + length // 2, offset + length - 1):
         try:
             if os.preadv(fd, [probe], at, os.RWF_NOWAIT) != 1:
                 return False
-        except OSError as error:
-            if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
-                return False
-            raise Damaged(f"cannot read the store: {error}") from error
+        except OSError:  # EAGAIN: it is on the disk. What else there may be is found by the read that follows.
+            return False
     return True
 
 
 def _read_and_compare(fd: int, offset: int, length: int, expected: bytes) -> bool:
     try:
-        data = os.pread(fd, length, offset)
-    except OSError as error:
-        raise Damaged(f"cannot read the store: {error}") from error
-    return blake3(data).digest() == expected
+        return blake3(os.pread(fd, length, offset)).digest() == expected
+    except OSError:  # A bad sector.
+        return False

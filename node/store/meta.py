@@ -8,12 +8,13 @@ from pathlib import Path
 import lmdb
 
 from node.store.blobs import Blobs
+from node.store.damage import Damages
 from node.store.documents import Documents
 from node.store.journal import Journal
 from node.store.replicas import Replicas
 from node.store.rows import Images, Repositories, Tags
 from node.store.sums import Sums
-from node.store.table import ReadTxn
+from node.store.table import BytesTable, Noticed, ReadTxn
 from node.store.uploads import Uploads
 from protocol.errors import StoreReadOnly
 
@@ -36,6 +37,8 @@ class Meta:
     sums: Sums
     documents: Documents
     replicas: Replicas
+    damages: Damages
+    noticed: Noticed
 
     def read(self) -> ReadTxn:
         """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages.
@@ -47,6 +50,43 @@ class Meta:
             return self.env.begin()
         except lmdb.PanicError as error:
             raise StoreReadOnly("the disk failed; the store is being opened anew") from error
+
+    def tables(self) -> list[BytesTable]:
+        """Return every table."""
+        sealed = (
+            self.repositories.rows,
+            self.images.alive,
+            self.images.deleted,
+            self.tags.alive,
+            self.tags.deleted,
+            self.tags.history,
+            self.blobs.rows,
+            self.blobs.links,
+            self.uploads.rows,
+            self.journal.heads,
+            self.journal.cursors,
+            self.sums.buckets,
+            self.replicas.statuses,
+            self.damages.rows,
+        )
+        plain = (
+            self.repositories.numbers,
+            self.images.parents,
+            self.images.referrers,
+            self.tags.of_image,
+            self.blobs.contents,
+            self.blobs.maps,
+            self.blobs.numbers,
+            self.blobs.holders,
+            self.blobs.due,
+            self.journal.records,
+            self.journal.places,
+            self.documents.rows,
+            self.replicas.open,
+            self.replicas.taken_at,
+            self.replicas.arrived,
+        )
+        return [*(table.bytes for table in sealed), *plain]
 
 
 @contextmanager
@@ -64,7 +104,7 @@ def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -
         readonly=readonly,
         lib_version=0,
     ) as env:
-        yield Meta(
+        meta = Meta(
             env,
             Repositories(env),
             Images(env),
@@ -75,4 +115,9 @@ def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -
             Sums(env),
             Documents(env),
             Replicas(env),
+            Damages(env),
+            Noticed(),
         )
+        for table in meta.tables():
+            table.noticed = meta.noticed
+        yield meta

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import lmdb
 
-from node.store.blobs import BlobRow
 from node.store.chunks import MAP_SIZE, Chunks, open_chunks
 from node.store.extents import Leases, Verified
 from node.store.ingest import Sink
@@ -47,11 +46,6 @@ class Store:
         more = bool(number)
         while more:
             more = await self.chunk_writer.write(lambda txn: self.chunks.delete_some(txn, number))
-
-    def hashes(self, row: BlobRow) -> bytes:
-        """Return the chunk map of a large blob, in a transaction of its own."""
-        with self.meta.read() as txn:
-            return self.meta.blobs.hashes(txn, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,18 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
                 first = _first_number(meta, chunks)
                 space = Space(path, reserve=reserve)
                 sink = Sink(chunks, chunk_writer, space, _numbers(first))
-                yield Store(path, meta, writer, chunks, chunk_writer, sink, Leases(), Verified(chunks), space, first)
+                yield Store(
+                    path,
+                    meta,
+                    writer,
+                    chunks,
+                    chunk_writer,
+                    sink,
+                    Leases(),
+                    Verified(chunks, meta.noticed),
+                    space,
+                    first,
+                )
 
 
 @contextmanager

@@ -38,8 +38,10 @@ def walk_uploads(walk: Walk) -> None:
 
 
 def walk_documents(walk: Walk) -> None:
-    """Read each document."""
+    """Read each document, and the list of what is known to be damaged: the damage itself is told where it is."""
     for _ in walk.values(walk.meta.documents.rows):
+        pass
+    for _ in walk.rows(walk.meta.damages.rows):
         pass
 
 

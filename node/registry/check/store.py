@@ -24,7 +24,7 @@ from node.registry.check.repositories import (
     walk_tags,
 )
 from node.registry.check.tally import MAX_EXAMINED, Examination, Tally
-from node.registry.check.walk import DERIVED, Derived, Own, Walk, tables
+from node.registry.check.walk import DERIVED, Derived, Own, Walk
 from node.store.store import StoppedStore
 
 _WALKS = (
@@ -78,7 +78,7 @@ def check_store(store: StoppedStore, own: Own, *, deep: bool, progress: Callable
 def rows_of(store: StoppedStore) -> int:
     """Return how many rows and chunks there are to look at; constant cost."""
     with store.meta.read() as txn, store.chunks.read() as chunk_txn:
-        return sum(table.count(txn) for table in tables(store.meta)) + store.chunks.count(chunk_txn)
+        return sum(table.count(txn) for table in store.meta.tables()) + store.chunks.count(chunk_txn)
 
 
 def _compare(walk: Walk) -> None:

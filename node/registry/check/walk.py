@@ -43,44 +43,6 @@ DERIVED: tuple[Derived, ...] = get_args(Derived)
 _PAGE = 1000  # Rows that are in memory at once.
 
 
-def tables(meta: Meta) -> list[BytesTable]:
-    """Return every table of ``meta``."""
-    images, tags, blobs, journal, replicas = meta.images, meta.tags, meta.blobs, meta.journal, meta.replicas
-    sealed = (
-        meta.repositories.rows,
-        images.alive,
-        images.deleted,
-        tags.alive,
-        tags.deleted,
-        tags.history,
-        blobs.rows,
-        blobs.links,
-        meta.uploads.rows,
-        journal.heads,
-        journal.cursors,
-        meta.sums.buckets,
-        replicas.statuses,
-    )
-    plain = (
-        meta.repositories.numbers,
-        images.parents,
-        images.referrers,
-        tags.of_image,
-        blobs.contents,
-        blobs.maps,
-        blobs.numbers,
-        blobs.holders,
-        blobs.due,
-        journal.records,
-        journal.places,
-        meta.documents.rows,
-        replicas.open,
-        replicas.taken_at,
-        replicas.arrived,
-    )
-    return [*(table.bytes for table in sealed), *plain]
-
-
 @dataclass(frozen=True, slots=True)
 class Own:
     """As whom the node wrote its records."""

@@ -9,11 +9,14 @@ import trio
 
 from node.registry.blobs import delete_blob, open_blob, stat_blob
 from node.registry.collection import collect_step
+from node.registry.elsewhere import OpenBlob
 from node.registry.images import delete_image, open_manifest
 from node.registry.mounts import mount_blob
 from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry
+from node.registry.serving import caller_of, open_chunks, send_map
 from node.store.blobs import DUE_AFTER
+from protocol.auth.names import NodeId, NodeName, Region, RegistryName
 from protocol.errors import (
     BlobInUse,
     BlobUnknown,
@@ -26,6 +29,7 @@ from tests.node.registry.recount import check
 from tests.node.registry.world import (
     ALICE,
     APP,
+    HERE,
     OTHER,
     TAG,
     World,
@@ -39,6 +43,7 @@ from tests.node.registry.world import (
 )
 
 LAYER = bytes(range(256)) * 8_192  # Three chunks.
+PEER = NodeName(RegistryName(HERE.account, Region("us-east-1")), NodeId("n1"))
 FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 
@@ -210,6 +215,45 @@ async def test_damage_in_a_large_blob_is_mended_by_pushing_it_again(registry: Re
     assert await stat_blob(registry, ALICE, OTHER, digest) == len(LAYER)
     await delete_abandoned(registry)
     assert chunks(registry) == 3
+
+
+async def test_damage_in_a_large_manifest_is_mended_by_pushing_it_again(registry: Registry) -> None:
+    await push_blob(registry, b"{}")
+    data = image(b"{}", annotations={"a": "x" * 100_000})
+    digest = (await put(registry, data, "large")).digest
+    damage_chunk(registry, 1, 0)
+    for _ in range(2):
+        with pytest.raises(Damaged):
+            await manifest_bytes(registry, digest)
+    await put(registry, data, "again")
+    assert await manifest_bytes(registry, digest) == data
+    await delete_abandoned(registry)
+    assert chunks(registry) == 1
+
+
+def damage_chunk(registry: Registry, number: int, index: int) -> None:
+    """Change bytes of a chunk on the disk, as after a start: nothing is known to have been compared."""
+    store = registry.store
+    with store.chunks.read() as txn:
+        [offset] = store.chunks.offsets(txn, number, index, 1)
+    with (store.path / "chunks" / "data.mdb").open("r+b") as file:
+        file.seek(offset + 1000)
+        file.write(b"damage")
+    store.verified.forget(number)
+
+
+async def test_what_another_node_asks_for_stays_as_long_as_after_head(registry: Registry, world: World) -> None:
+    digest = await push_blob(registry, LAYER)
+    world.allowed.add(caller_of(registry, PEER))
+    for ask in (send_map, open_chunks):
+        world.now += DUE_AFTER - 60
+        asked = await ask(registry, PEER, APP, digest)
+        if isinstance(asked, OpenBlob):
+            asked.release()
+        world.now += 120
+        while await collect_step(registry):
+            pass
+        assert await content(registry, APP, digest) == LAYER
 
 
 async def test_a_map_that_is_damaged_leaves_no_lease(registry: Registry) -> None:

@@ -120,7 +120,7 @@ def test_a_lease_ends_with_the_last_of_its_readers() -> None:
 
 
 async def test_what_is_remembered_of_blobs_has_a_bound(store: Store) -> None:
-    verified = Verified(store.chunks)
+    verified = Verified(store.chunks, store.meta.noticed)
     for number in range(MAX_SEEN + 1):
         verified.note(number, range(1))
     assert len(verified._seen) == MAX_SEEN

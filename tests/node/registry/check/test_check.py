@@ -13,13 +13,14 @@ import pytest
 from node.registry.blobs import delete_blob
 from node.registry.check.findings import Checked
 from node.registry.check.store import check_store, rows_of
-from node.registry.check.walk import Own, tables
+from node.registry.check.walk import Own
 from node.registry.images import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.registry import Registry
 from node.registry.replication import put_replication
 from node.registry.tags import delete_tag
 from node.registry.uploads import append_upload, begin_upload
+from node.store.damage import DamageRow, chunk_place
 from node.store.store import StoppedStore
 from node.store.table import BytesTable, Table, WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
@@ -104,6 +105,7 @@ def come_from_elsewhere(registry: Registry, txn: WriteTxn) -> None:
     meta = registry.store.meta
     meta.replicas.take(txn, "111111111111/us-east-1", APP, digest_of(IMAGE), 7)
     meta.replicas.note_arrived(txn, meta.journal.last(txn))
+    meta.damages.put(txn, chunk_place(4711, 1), DamageRow(1.0))
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -118,11 +120,11 @@ async def test_nothing_is_told_of_an_empty_store(registry: Registry) -> None:
 async def test_every_row_is_looked_at(lived: Registry) -> None:
     checked = check(lived, deep=True)
     with lived.store.meta.read() as txn:
-        expected = {table.name: table.count(txn) for table in tables(lived.store.meta) if table.count(txn)}
+        expected = {table.name: table.count(txn) for table in lived.store.meta.tables() if table.count(txn)}
     assert {name: count for name, count in checked.counts.items() if name not in {"chunks", "bytes"}} == expected
     assert checked.counts["chunks"] == 3 + 1 + 2
     assert sum(expected.values()) + 6 == rows_of(StoppedStore(lived.store.meta, lived.store.chunks))
-    assert expected.keys() == {table.name for table in tables(lived.store.meta)}
+    assert expected.keys() == {table.name for table in lived.store.meta.tables()}
 
 
 # One row is damaged, and exactly that is told.
@@ -167,7 +169,7 @@ def add(name: str, key: bytes, value: bytes = b"") -> Damage:
 
 
 def plain(registry: Registry, name: str) -> BytesTable:
-    return next(table for table in tables(registry.store.meta) if table.name == name)
+    return next(table for table in registry.store.meta.tables() if table.name == name)
 
 
 def sealed(registry: Registry, name: str) -> Table[Any]:
@@ -266,7 +268,7 @@ async def test_one_fault_is_one_finding(lived: Registry, case: Case) -> None:
 
 async def test_a_value_that_fails_its_check_is_one_finding(lived: Registry) -> None:
     """In every table; what cannot be compared without it is said in notes."""
-    for table in tables(lived.store.meta):
+    for table in lived.store.meta.tables():
         kept: list[tuple[bytes, bytes]] = []
 
         def flip(txn: WriteTxn, table: BytesTable = table, kept: list[tuple[bytes, bytes]] = kept) -> None:
