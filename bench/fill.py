@@ -54,7 +54,7 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
             name=identity.registry,
             store=store,
             author=author,
-            authorize=lambda _caller, _action, _name: None,
+            policies=lambda _caller, _action, _name: None,
             settings=Settings(),
             now=time.time,
             random=secrets.token_bytes,

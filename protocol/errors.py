@@ -200,6 +200,18 @@ class StoreReadOnly(Busy):
     retry_after = 60
 
 
+class ReadOnly(Busy):
+    """Nobody may change content here for now, by order or because the clock is wrong; pulls go on.
+
+    405 and DENIED is what clients stop at and show. At a 503 docker 20.10 prints "Retrying" for a minute, podman 4.3
+    and skopeo 1.9 nothing but the number; at UNSUPPORTED podman tries again.
+    """
+
+    status, oci, ecr = 405, "DENIED", "UnsupportedCommandException"
+    headers = (("allow", "GET, HEAD"),)
+    retry_after = 60
+
+
 class NoSource(Busy):
     """No reachable peer holds what was asked for."""
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
+    "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
     "config": Row("node.cli.config", "config", "The configuration."),
     "version": Row("node.cli.version", "version", "Show the version."),
 }

@@ -61,6 +61,9 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest_limit: Annotated[
         int, Meta(ge=65_536, le=64 * 2**20, description="Bytes of the largest manifest that is taken.")
     ] = 4 * 2**20
+    read_only: Annotated[
+        bool, Meta(description="Refuse every change of content; pulls go on. `entrepot read-only` does it at run time.")
+    ] = False
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,7 +32,9 @@ from node.http.message import Request
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS
 from node.registry.commit import stored_clock
+from node.registry.condition import condition
 from node.registry.elsewhere import Elsewhere
+from node.registry.readonly import restore_gate
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.store.store import Store, open_store
@@ -147,7 +149,7 @@ async def _end_when_lost(writer: Writer, serving: trio.CancelScope) -> None:
 def _doors(
     config: Config, listeners: Listeners, registry: Registry, peering: Peering, metrics: Metrics, admin: Admin
 ) -> list[Door]:
-    health = Health(partial(_ready, registry), metrics.render)
+    health = Health(partial(condition, registry), metrics.render)
     account = registry.name.account
     root = root_of(account)
 
@@ -173,11 +175,11 @@ def _registry(config: Config, identity: Identity, store: Store, transits: Transi
     with store.meta.read() as txn:
         clock = stored_clock(partial(store.meta.documents.number, txn))
     rules = config.registry
-    return Registry(
+    registry = Registry(
         name=identity.registry,
         store=store,
         author=Author(identity.name.node, identity.incarnation, identity.sign, clock),
-        authorize=_allow,
+        policies=_allow,
         settings=Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit),
         now=time.time,
         random=secrets.token_bytes,
@@ -185,13 +187,10 @@ def _registry(config: Config, identity: Identity, store: Store, transits: Transi
         alarms=Alarms(time.time),
         elsewhere=elsewhere,
     )
-
-
-def _ready(registry: Registry) -> str:
-    store = registry.store
-    if store.writer.broken or store.chunk_writer.broken:
-        return "the disk failed: pulls go on, pushes do not; see the log and start the node anew"
-    return "the disk is full: pulls go on, pushes do not" if store.space.free() < 0 else ""
+    if rules.read_only:
+        registry.gate.close("configuration", "the configuration says so")
+    restore_gate(registry)
+    return registry
 
 
 async def _stop_on_signal(stopping: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

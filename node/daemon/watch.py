@@ -21,6 +21,7 @@ from protocol.blobs.chunkmap import CHUNK_SIZE
 def watch(metrics: Metrics, registry: Registry, peering: Peering, lines: Lines) -> None:
     """Give *metrics* everything that is read and not counted."""
     metrics.watch("entrepot_alarms", lambda: {alarm.name: 1.0 for alarm in registry.alarms.raised()})
+    metrics.watch("entrepot_read_only", lambda: float(bool(registry.gate.why)))
     metrics.watch("entrepot_log_lines_dropped_total", lambda: lines.dropped)
     metrics.watch("entrepot_tasks", lambda: trio.lowlevel.current_statistics().tasks_living)
     metrics.watch(

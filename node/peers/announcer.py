@@ -17,7 +17,7 @@ import trio
 
 from node.peers.fetch import ask
 from node.peers.mesh import Mesh
-from node.registry.announcing import Due, acknowledge, announcement, due_images
+from node.registry.announcing import Due, acknowledge, announcement, due_images, note_delay
 from node.registry.registry import Registry
 from node.registry.replication import destinations
 from protocol.auth.names import RegistryName
@@ -144,6 +144,7 @@ class _Destination:
         answer = decode(data, Acknowledgement)
         if answer.outcome == "later":
             log.info("not replicated yet", image=due.digest, destination=str(self._name), reason=answer.reason)
+            await note_delay(self._registry, self._name, due, answer.reason)
             return self._back_off((due.repository, due.digest))
         await acknowledge(self._registry, self._name, due, answer)
         return _FAILED_RETRY if answer.outcome == "failed" else 0.0

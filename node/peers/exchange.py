@@ -67,6 +67,7 @@ class Exchange:
         try:
             caller = caller_of(self._registry, peer.name)
             if not is_taken(self._registry, announced):
+                self._registry.gate.require_open()  # Before anything is fetched that could not be kept.
                 async with self._at_once:
                     manifests = await fetch_image(self._fetcher, peer.registry, announced)
                     await take_image(self._registry, caller, announced, manifests)

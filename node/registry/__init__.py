@@ -5,6 +5,9 @@ parsed values, never a client's text, and raises what ``protocol.errors`` names.
 waits; ``async def`` may, and a write returns when the change and its record are on disk.
 
 * ``registry``      what every use case is given
+* ``gate``          whether clients may change content at the moment
+* ``readonly``      read-only mode, as an operator switches it
+* ``condition``     whether pushes are taken, and why not
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``draft``         entries of a record to be

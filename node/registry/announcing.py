@@ -82,6 +82,20 @@ async def acknowledge(registry: Registry, destination: RegistryName, due: Due, a
     await registry.store.writer.write(run)
 
 
+async def note_delay(registry: Registry, destination: RegistryName, due: Due, reason: str) -> None:
+    """Take note of why *destination* does not take an image for now, once for each reason."""
+    replicas = registry.store.meta.replicas
+    if due.status.reason == reason:
+        return
+
+    def run(txn: WriteTxn) -> None:
+        row = replicas.status(txn, str(destination), due.repository, due.digest)
+        if row is not None and row.status == "IN_PROGRESS":
+            replicas.put(txn, str(destination), due.repository, due.digest, msgspec.structs.replace(row, reason=reason))
+
+    await registry.store.writer.write(run)
+
+
 def _tags(registry: Registry, txn: ReadTxn, due: Due) -> tuple[TagSent, ...]:
     tags = registry.store.meta.tags
     sent: list[TagSent] = []

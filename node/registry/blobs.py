@@ -89,6 +89,7 @@ async def delete_blob(registry: Registry, caller: Caller, name: RepositoryName, 
     meta, now = registry.store.meta, registry.now()
 
     def run(txn: WriteTxn) -> None:
+        registry.gate.require_open()
         row = repository(registry, txn, name)
         link = meta.blobs.link(txn, row.number, digest)
         if link is None or meta.blobs.visible(txn, row.number, digest) is None:

@@ -18,7 +18,12 @@ _STEP = 100  # Due rows in one transaction.
 
 
 async def collect_step(registry: Registry) -> int:
-    """Look at the first due rows; return how many there were: call again until it is 0."""
+    """Look at the first due rows; return how many there were: call again until it is 0.
+
+    Behind a closed gate everything waits.
+    """
+    if registry.gate.why:
+        return 0
     meta, now = registry.store.meta, registry.now()
     with meta.read() as txn:
         if not meta.blobs.due_before(txn, now, limit=1):

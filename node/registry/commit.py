@@ -35,7 +35,9 @@ def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], l
 
     Raises:
         ManifestTooLarge: one entry alone is larger than any record may be.
+        ReadOnly: the gate was closed after whoever writes asked.
     """
+    registry.gate.require_open()
     author, meta, now = registry.author, registry.store.meta, registry.now()
     head = meta.journal.head(txn, author.node, author.incarnation)
     first = Dot(author.node, author.incarnation, head.seq + 1)

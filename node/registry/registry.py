@@ -8,6 +8,7 @@ import msgspec
 import trio
 
 from node.registry.elsewhere import Elsewhere
+from node.registry.gate import Gate, leaves_content
 from node.registry.incoming import Incoming
 from node.registry.session import Session
 from node.registry.transit import Transits
@@ -18,8 +19,8 @@ from protocol.auth.names import RegistryName
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
 
-Authorize: TypeAlias = Callable[[Caller, str, RepositoryName | None], None]
-"""``authorize(caller, "ecr:BatchDeleteImage", name)``: returns, or raises ``Denied``. Without a name: the registry."""
+Policies: TypeAlias = Callable[[Caller, str, RepositoryName | None], None]
+"""``policies(caller, "ecr:BatchDeleteImage", name)``: returns, or raises ``Denied``. Without a name: the registry."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -56,22 +57,34 @@ class Changes:
         return self._event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registry:
-    """One (account, region) on this node."""
+    """One (account, region) on this node. Of its fields ``settings`` alone is ever replaced."""
 
     name: RegistryName
     store: Store
     author: Author
-    authorize: Authorize
+    policies: Policies
     settings: Settings
     now: Callable[[], float]  # Seconds since 1970, UTC.
     random: Callable[[int], bytes]
     transits: Transits
     alarms: Alarms
+    gate: Gate = field(default_factory=Gate)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
+
+    def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:
+        """Return where *caller* may do this now: the first statement of each use case.
+
+        Raises:
+            Denied: the policies do not allow it.
+            ReadOnly: they do, and content must not change for now.
+        """
+        self.policies(caller, action, name)
+        if self.gate.why and not leaves_content(action):
+            self.gate.require_open()

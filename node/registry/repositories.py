@@ -47,7 +47,9 @@ def repository_for_push(registry: Registry, txn: WriteTxn, caller: Caller, name:
     Raises:
         NameUnknown: it does not exist and a push may not create it.
         Denied: without ``ecr:CreateRepository``.
+        ReadOnly: the gate was closed after whoever pushes asked.
     """
+    registry.gate.require_open()
     row = find_repository(registry, txn, name)
     if row is not None:
         return row

@@ -130,7 +130,7 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
             if not session.is_saved:
                 registry.abandoned.add(session.ingest.number)
     gone, last = 0, b""
-    while True:
+    while not registry.gate.why:  # Nobody can feed them behind a closed gate.
         with registry.store.meta.read() as txn:
             page = registry.store.meta.uploads.page(txn, after=last, limit=100)
         for key, row in page:
@@ -138,8 +138,9 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
                 await _drop(registry, str(UUID(bytes=key)), row.number)
                 gone += 1
         if len(page) < 100:
-            return gone
+            break
         last = page[-1][0]
+    return gone
 
 
 def spare_nothing(registry: Registry) -> bool:

@@ -9,5 +9,6 @@ the socket (mode 0600) is the user that the node runs as, so every call is made 
 * ``images``       repositories, tags, images, how much is stored
 * ``replication``  replication rules and status, pull-through rules
 * ``peers``        invitations, the authority, trust, other nodes
+* ``operation``    alarms, read-only mode, and what the node does at the moment
 * ``status``       is it up, and which version
 """

@@ -1,6 +1,6 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import images, peers, replication, status
+from node.api.admin import images, operation, peers, replication, status
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
@@ -12,6 +12,10 @@ _PULL_THROUGH = "/admin/v1/pull-through"
 ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", "/admin/v1/healthz", "ecr:DescribeRegistry", status.get_health),
     Route("GET", "/admin/v1/version", "ecr:DescribeRegistry", status.get_version),
+    Route("GET", "/admin/v1/alarms", "ecr:DescribeRegistry", operation.get_alarms),
+    Route("GET", "/admin/v1/read-only", "ecr:GetAccountSetting", operation.get_read_only),
+    Route("PUT", "/admin/v1/read-only", "ecr:PutAccountSetting", operation.put_read_only),
+    Route("DELETE", "/admin/v1/read-only", "ecr:PutAccountSetting", operation.delete_read_only),
     Route("GET", "/admin/v1/repositories", "ecr:DescribeRepositories", images.get_repositories),
     Route("GET", "/admin/v1/repositories/{name}/tags", "ecr:ListImages", images.get_tags),
     Route("GET", _IMAGE, "ecr:DescribeImages", images.get_image),

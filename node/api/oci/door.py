@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from node.http.message import Request, Response
+from node.registry.condition import Condition
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 
@@ -15,7 +16,7 @@ Handler: TypeAlias = Callable[[Registry, Caller, Request], Awaitable[Response]]
 class Health:
     """What the node says of itself."""
 
-    ready: Callable[[], str]
-    """Empty where it can take pushes; else why not, for people."""
+    condition: Callable[[], Condition]
+    """Whether pushes are taken, and why not."""
     metrics: Callable[[], bytes]
     """The metrics in the text format of Prometheus."""

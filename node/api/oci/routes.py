@@ -111,7 +111,7 @@ def _beside(request: Request, health_of: Health) -> Response:
             case "/healthz":
                 return health.get_healthz(request)
             case "/readyz":
-                return health.get_readyz(health_of)
+                return health.get_readyz(health_of, request)
             case "/metrics":
                 return health.get_metrics(health_of)
             case _:

@@ -67,7 +67,7 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             name=NAME,
             store=store,
             author=Author("abcdefghijklmnop", bytes(16), lambda _: bytes(64), Clock()),
-            authorize=authorize,
+            policies=authorize,
             settings=Settings(missing_content="allow"),
             now=lambda: 1_800_000_000.0,
             random=bytes,

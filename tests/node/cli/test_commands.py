@@ -78,6 +78,18 @@ TABLE: list[Row] = [
     ),
     ("pull-through rm team/", "DELETE pull-through?prefix=team%2F", None, "Deleted team/\n"),
     (
+        "read-only on --reason tonight",
+        "PUT read-only",
+        {"read_only": True, "reasons": {"operator": "tonight"}, "since": 60.0, "is_kept": True},
+        "read-only\ton\noperator\ttonight\nsince\t1970-01-01T00:01:00Z\n",
+    ),
+    (
+        "read-only off",
+        "DELETE read-only",
+        {"read_only": False, "reasons": {}, "since": None, "is_kept": True},
+        "read-only\toff\n",
+    ),
+    (
         "peer ls",
         "GET peers",
         {"peers": [PEER]},

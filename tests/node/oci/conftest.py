@@ -13,6 +13,7 @@ from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.http.message import Application, Pieces, Request, Response
+from node.registry.condition import Condition
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.errors import Damaged, Denied
@@ -57,7 +58,7 @@ class Door:
     application: Application
     caller: Caller | None = ALICE  # None: one who cannot tell who it is.
     damaged: list[Damaged] = field(default_factory=list)
-    unready: str = ""
+    condition: Condition = field(default_factory=lambda: Condition(pushes=True, pulls=True))
 
     async def __call__(
         self, method: str, target: str, body: bytes = b"", *, chunked: bool = False, **headers: str
@@ -121,7 +122,7 @@ def door_of(registry: Registry, world: World) -> Door:
             raise Denied("say who you are")
         return door.caller
 
-    health = Health(lambda: door.unready, lambda: b"metrics 1\n")
+    health = Health(lambda: door.condition, lambda: b"metrics 1\n")
     door = Door(registry, world, None)  # type: ignore[arg-type]  # It and the application need each other.
     recent = RecentManifests(lambda: registry.store.writer.commits)
     door.application = oci_application(registry, health, recent, caller_of=caller_of, damaged=door.damaged.append)

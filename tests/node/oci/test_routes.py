@@ -1,9 +1,12 @@
 """Every route asks for its action before anything else, and who is refused learns nothing."""
 
+import json
+
 import pytest
 
 from node.api.oci.routes import ROUTES
 from node.http.router import Route
+from node.registry.condition import Condition, Reason
 from protocol.oci.digest import digest_of
 from tests.node.oci.conftest import Door
 from tests.node.registry.world import ALICE, APP, EVE, image, push_image
@@ -108,9 +111,17 @@ async def test_what_is_nowhere_is_404(door: Door, path: str) -> None:
 
 async def test_health_is_told_beside_the_api(door: Door) -> None:
     assert [(await door("GET", path)).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
-    door.unready = "the disk is full"
+    door.condition = Condition(pushes=False, pulls=True, reasons=(Reason("disk-full", "no room"),))
     got = await door("GET", "/readyz")
-    assert (got.status, got.body, "retry-after" in got.headers) == (503, b"the disk is full\n", True)
+    text = b"pulls go on, pushes are refused\ndisk-full: no room\n"
+    assert (got.status, got.body, "retry-after" in got.headers) == (503, text, True)
+    pulls = await door("GET", "/readyz?for=pulls")
+    assert (pulls.status, pulls.body, "retry-after" in pulls.headers) == (200, text, False)
+    machines = await door("GET", "/readyz", accept="application/json")
+    assert (machines.status, machines.headers["content-type"]) == (503, "application/json")
+    assert json.loads(machines.body) == {
+        "pushes": False, "pulls": True, "reasons": [{"name": "disk-full", "what": "no room"}]
+    }  # fmt: skip
     assert (await door("GET", "/healthz")).status == 200
     assert (await door("POST", "/healthz")).status == 404
 

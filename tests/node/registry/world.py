@@ -81,7 +81,7 @@ def registry_on(store: Store, world: World, settings: Settings) -> Registry:
         name=HERE,
         store=store,
         author=Author("abcdefghijklmnop", INCARNATION, KEY.sign, clock),
-        authorize=world.authorize,
+        policies=world.authorize,
         settings=settings,
         now=lambda: world.now,
         random=Random(world.now).randbytes,
