@@ -190,14 +190,14 @@ class StoreFull(Busy):
     """No room to write; reads go on. An operator adds disk, or the cache evicts."""
 
     status, oci, ecr = 507, "DENIED", "LimitExceededException"
-    retry_after = 60
+    retry_after = 10
 
 
 class StoreReadOnly(Busy):
-    """A write to the disk failed; reads go on until the node is started anew."""
+    """A write to the disk failed; reads go on, and writes as soon as the disk works again."""
 
     status, oci, ecr = 503, "DENIED", "ServerException"
-    retry_after = 60
+    retry_after = 10
 
 
 class ReadOnly(Busy):

@@ -37,6 +37,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.readonly import restore_gate
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
+from node.store.space import map_size_for
 from node.store.store import Store, open_store
 from node.store.writer import Writer
 from node.telemetry.access import AccessLog, json_line, text_line
@@ -81,8 +82,8 @@ def main(config: Config, *, announce: Announce | None = None) -> int:
 
 async def _run(config: Config, identity: Identity, lines: Lines, style: Style, announce: Announce | None) -> bool:
     """Run the node; return whether it has to be run again, on a store that is opened anew."""
-    metrics = Metrics(version=__version__, doors=("oci", "peers", "admin"))
-    async with open_store(Path(config.node.data)) as store:
+    metrics, data = Metrics(version=__version__, doors=("oci", "peers", "admin")), Path(config.node.data)
+    async with open_store(data, map_size=map_size_for(data)) as store:
         with listening(config) as listeners:
             transits = Transits(store, time.time)
             bound = None if listeners.peers is None else listeners.peers.address

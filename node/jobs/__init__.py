@@ -2,4 +2,5 @@
 
 * ``expiry``      drops uploads that nobody feeds any more
 * ``collection``  frees what nothing needs any more
+* ``disk``        room, failures, old readers
 """

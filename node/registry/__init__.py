@@ -30,6 +30,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``elsewhere``     the seam through which a missing image is asked of another registry
 * ``collection``    what is due to go, goes
 * ``orphans``       chunks that a killed node left over
+* ``disk``          room, failures and old readers, noticed and told
 * ``check``         whether the store is as it has to be: everything derived is worked out again
 * ``pullthrough``   which registry a repository is pulled through from
 """

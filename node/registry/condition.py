@@ -32,7 +32,7 @@ def condition(registry: Registry) -> Condition:
 def _reasons(registry: Registry) -> list[Reason]:
     store, found = registry.store, []
     if store.writer.broken or store.chunk_writer.broken:
-        found.append(Reason("disk-failed", "the disk failed; see the log and start the node anew"))
-    if store.space.free() < 0:
+        found.append(Reason("disk-failed", "the disk failed; pushes go on when a write comes through"))
+    if store.space.is_full():
         found.append(Reason("disk-full", "the disk is full; delete images or add room"))
     return [*found, *(Reason("read-only", f"{closer}: {why}") for closer, why in registry.gate.closed.items())]

@@ -14,7 +14,9 @@
 * ``sums``       fingerprints of the live entries, kept in the transaction that changes them
 * ``replicas``   how far images have come at destinations, and what was taken from sources
 * ``documents``  rules as they were put, and counters
-* ``space``      how much room the disk has left
+* ``pages``      the pages of an environment's file, and the ballast behind its end
+* ``space``      how much room there is to write
+* ``readers``    who reads for long, and keeps pages from being used again
 * ``store``      opens all of it, once, under a lock
 
 What takes a ``ReadTxn`` sees one consistent state and never waits. What takes a ``WriteTxn`` runs on a writer's

@@ -3,17 +3,20 @@
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import lmdb
+import trio
 
 from node.store.chunks import MAP_SIZE, Chunks, open_chunks
 from node.store.extents import Leases, Verified
 from node.store.ingest import Sink
 from node.store.meta import Meta, open_meta
+from node.store.pages import BALLAST, Pages, allocate_lock
+from node.store.readers import Readers
 from node.store.space import RESERVE, Space
 from node.store.writer import Writer, open_writer
 from protocol.errors import Damaged, NotReady
@@ -37,6 +40,8 @@ class Store:
     leases: Leases
     verified: Verified
     space: Space
+    readers: dict[str, Readers]
+    """By environment: ``meta``, ``chunks``."""
     first_number: int
     """Blob numbers from here on were given since the start: what lies below and no row names is left over."""
 
@@ -69,6 +74,8 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
             (path / name).mkdir(mode=0o700, exist_ok=True)
         with ExitStack() as opened:
             try:
+                for name in ("meta", "chunks"):
+                    allocate_lock(path / name)
                 meta = opened.enter_context(open_meta(path / "meta", map_size=map_size))
                 chunks = opened.enter_context(open_chunks(path / "chunks", map_size=map_size))
                 meta.env.reader_check()
@@ -77,12 +84,12 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
                 raise NotReady(
                     f"the store in {path} cannot be opened: {error}; look at the disk, and restore a copy of it"
                 ) from error
+            space = opened.enter_context(_space(path, meta, chunks, reserve))
             async with (
                 open_writer(meta.env, nested=True) as writer,
                 open_writer(chunks.env, nested=False, group=_CHUNKS_PER_COMMIT) as chunk_writer,
             ):
                 first = _first_number(meta, chunks)
-                space = Space(path, reserve=reserve)
                 sink = Sink(chunks, chunk_writer, space, _numbers(first))
                 yield Store(
                     path,
@@ -94,8 +101,21 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
                     Leases(),
                     Verified(chunks, meta.noticed),
                     space,
+                    {"meta": Readers(meta.env, trio.current_time), "chunks": Readers(chunks.env, trio.current_time)},
                     first,
                 )
+
+
+@contextmanager
+def _space(path: Path, meta: Meta, chunks: Chunks, reserve: int) -> Iterator[Space]:
+    ballast = BALLAST if reserve else 0
+    with (
+        closing(Pages(meta.env, path / "meta", ballast=ballast)) as meta_pages,
+        closing(Pages(chunks.env, path / "chunks", ballast=ballast)) as chunk_pages,
+    ):
+        space = Space(path, meta=meta_pages, chunks=chunk_pages, reserve=reserve)
+        space.hold_ballast()
+        yield space
 
 
 @contextmanager

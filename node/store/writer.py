@@ -9,12 +9,16 @@ for each (measured, lmdb 3.0), where a commit with its syncs takes hundreds. In 
 chunk: there a write that raises aborts the group, which runs again without it.
 
 A commit that fails because the disk is full changed nothing: LMDB writes the page that makes a commit count last of
-all. So the writer refuses, and goes on when there is room. One that fails otherwise, or in that last page, leaves the
-disk in doubt: from then on the writer refuses, reads go on, and the store has to be opened anew. After the last page,
-which says what is valid, LMDB gives no more reads either: then the environment is *lost*, and the node opens the store
-anew by itself.
+all. So the writer refuses, and goes on when there is room.
+
+One that fails otherwise leaves the disk in doubt: from then on the writer refuses, reads go on, and ``probe`` tries
+from time to time whether a small write comes through. That may be tried, and repeats no earlier sync: what a failed
+sync may have lost are pages of a transaction that was undone; nothing refers to them, and a later one writes them
+anew, and in full, before it uses them. After a failure in that last page, which says what is valid, LMDB gives no more
+reads either: then the environment is *lost*, and the node opens the store anew by itself.
 """
 
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,12 +32,13 @@ import trio
 
 from node.store.table import WriteTxn
 from node.telemetry.durations import COMMITS, Durations
-from protocol.errors import StoreFull, StoreReadOnly
+from protocol.errors import Busy, StoreFull, StoreReadOnly
 
 Result = TypeVar("Result")
 
 MAX_GROUP = 256  # Writes per transaction: bounds how long one group can hold up the next.
 _ROOM = 16 * 2**20  # Bytes free below which a commit that failed is taken to have found the disk full.
+_PROBE = b"\0probe"  # In the table of tables, where no table has such a name; gone before the commit.
 
 log = structlog.get_logger()
 
@@ -52,7 +57,7 @@ class Writer:
     def __init__(self, jobs: trio.MemorySendChannel[_Job]) -> None:
         self._jobs = jobs
         self.broken = False
-        """A commit failed: nothing is written until the store is opened anew."""
+        """A commit failed, and not for want of room: nothing is written until a ``probe`` comes through."""
         self.lost = trio.Event()
         """Set when nothing can be read any more, either."""
         self.commits = 0
@@ -79,7 +84,21 @@ class Writer:
             StoreReadOnly: the disk failed, now or before.
         """
         if self.broken:
-            raise StoreReadOnly("the disk failed; the node has to be started anew")
+            raise StoreReadOnly("the disk of this node failed; writes are refused until it works again")
+        return await self._write(run)
+
+    async def probe(self) -> bool:
+        """Try whether a writer that is ``broken`` can write again; return whether it can."""
+        if self.broken and not self.lost.is_set():
+            try:
+                await self._write(_touch)
+            except Busy:
+                return False
+            self.broken = False
+            log.warning("the disk works again")
+        return not self.broken
+
+    async def _write(self, run: Callable[[WriteTxn], Result]) -> Result:
         job = _Job(run)
         await self._jobs.send(job)
         await job.done.wait()
@@ -117,8 +136,9 @@ async def _write_forever(
                 group.append(jobs.receive_nowait())
             began = perf_counter()
             if not await trio.to_thread.run_sync(commit, env, group, limiter=thread):
+                if not writer.broken:
+                    log.error("the disk failed", store=env.path(), reason=str(group[0].error))
                 writer.broken = True
-                log.error("the disk failed", store=env.path(), reason=str(group[0].error))
                 if not _can_read(env):
                     writer.lost.set()
             writer.durations.observe(perf_counter() - began)
@@ -166,7 +186,7 @@ def _commit_flat(env: "lmdb.Environment", group: list[_Job]) -> bool:
 def _fail(env: "lmdb.Environment", group: list[_Job], error: lmdb.Error) -> bool:
     """Tell all of *group* that their commit failed; return whether the next one may be tried."""
     is_panic = isinstance(error, lmdb.PanicError)  # The last page of the commit before was the one that failed.
-    is_full = not is_panic and (isinstance(error, lmdb.MapFullError) or _is_disk_full(env))
+    is_full = not is_panic and (isinstance(error, lmdb.MapFullError | lmdb.DiskError) or _is_disk_full(env, error))
     for job in group:
         job.error = job.error or (StoreFull("the store has no room left") if is_full else _translated(error))
     return is_full
@@ -180,14 +200,20 @@ def _can_read(env: "lmdb.Environment") -> bool:
     return True
 
 
-def _is_disk_full(env: "lmdb.Environment") -> bool:
+def _is_disk_full(env: "lmdb.Environment", error: lmdb.Error) -> bool:
     # The error does not tell: where only part of a page fits, LMDB calls it an I/O error.
     status = os.statvfs(env.path())
-    return status.f_bavail * status.f_frsize < _ROOM
+    return status.f_bavail * status.f_frsize < _ROOM or os.strerror(errno.EDQUOT) in str(error)
+
+
+def _touch(txn: WriteTxn) -> None:
+    """Change a page, so that a commit has something to write, and leave nothing."""
+    txn.put(_PROBE, b"")
+    txn.delete(_PROBE)
 
 
 def _translated(error: Exception) -> Exception:
-    if isinstance(error, lmdb.MapFullError):
+    if isinstance(error, lmdb.MapFullError | lmdb.DiskError):
         return StoreFull("the store has no room left")
     if isinstance(error, lmdb.Error):
         return StoreReadOnly(f"the disk failed: {error}")

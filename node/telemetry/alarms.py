@@ -16,12 +16,14 @@ AlarmName: TypeAlias = Literal[
     "disk-full",
     "disk-failed",
     "damaged-content",
+    "old-reader",
 ]
 
 REMEDIES: Mapping[AlarmName, str] = {
     "disk-full": "delete images or add room; pushes go on by themselves as soon as there is some",
-    "disk-failed": "look at the disk and its log, then start the node anew; pulls go on meanwhile",
+    "disk-failed": "look at the disk and its log; pulls go on, and pushes as soon as a write comes through",
     "damaged-content": "run `entrepot check --deep` on the stopped node for the whole list; push what is named again",
+    "old-reader": "end the backup or command that reads for so long; the store grows until then",
 }
 """name -> what an operator does about it."""
 

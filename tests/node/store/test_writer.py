@@ -133,9 +133,19 @@ async def test_after_a_commit_that_failed_nothing_is_written_and_reads_go_on(
         with no_file_grows(), pytest.raises(StoreReadOnly):
             await writer.write(put(table, b"2", 2**20))
         assert writer.broken
-        with pytest.raises(StoreReadOnly, match="anew"):
+        with pytest.raises(StoreReadOnly, match="until it works"):
             await writer.write(put(table, b"3"))
         assert keys(meta, table) == [b"1"]
+
+
+@NESTED_OR_FLAT
+async def test_a_disk_that_works_again_is_written_to_again(meta: Meta, table: BytesTable, nested: bool) -> None:
+    async with open_writer(meta.env, nested=nested) as writer:
+        with no_file_grows(), pytest.raises(StoreReadOnly):
+            await writer.write(put(table, b"1", 2**20))
+        assert await writer.probe()
+        assert await writer.write(put(table, b"2")) == b"2"
+        assert keys(meta, table) == [b"2"]
 
 
 @pytest.fixture

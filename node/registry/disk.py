@@ -1,0 +1,27 @@
+"""What the disk does to the store, noticed and told: room, failures, readers that keep freed pages."""
+
+import trio
+
+from node.registry.registry import Registry
+
+OLD = 5.0  # Seconds: what reads one state for longer than that pins what was freed since.
+
+
+async def look_at_disk(registry: Registry) -> None:
+    """Take back the ballast where there is room, try a writer that failed, and keep the alarms."""
+    store, alarms = registry.store, registry.alarms
+    held = await trio.to_thread.run_sync(store.space.hold_ballast)
+    is_full = store.space.is_full()
+    room = f"{store.space.free()} bytes are left" if held else "others took even what was kept for deletes to grow into"
+    alarms.keep("disk-full", f"pushes are refused: {room}" if is_full else "")
+    failed = [writer for writer in (store.writer, store.chunk_writer) if not await writer.probe()]
+    alarms.keep("disk-failed", "a write failed; pushes are refused, and tried again" if failed else "")
+    ages = {name: readers.look() for name, readers in store.readers.items()}
+    oldest = max(ages, key=ages.__getitem__)
+    old = f"a read of {oldest} goes on for {ages[oldest]:.0f} s, and no page freed since can be used"
+    alarms.keep("old-reader", old if ages[oldest] > OLD else "")
+
+
+def remove_stale_readers(registry: Registry) -> int:
+    """Forget readers of processes that have ended; return how many there were."""
+    return sum(readers.remove_stale() for readers in registry.store.readers.values())

@@ -1,0 +1,87 @@
+"""Who reads an environment and for how long: a reader keeps every page from being used again that was freed since.
+
+LMDB tells which transaction each reader sees, and not since when. A reader that sees an older one than the last is
+noted when that is first noticed, and its age counts from there: reads of the newest state pin nothing, however often
+they come.
+
+A long read that is meant, such as a backup, registers itself with the way to end it, so that one that has stalled is
+cut at its limit and does not grow the file for ever.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import lmdb
+import structlog
+
+
+@dataclass(slots=True, eq=False)
+class _LongRead:
+    what: str
+    ends: float
+    cut: Callable[[], None]
+
+
+class Readers:
+    """The readers of one environment; used on the event loop's thread alone.
+
+    Args:
+        env: the environment.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, env: "lmdb.Environment", clock: Callable[[], float]) -> None:
+        self._env = env
+        self._clock = clock
+        self._behind: dict[tuple[str, str, str], float] = {}  # (process, thread, transaction) -> when it was noticed.
+        self._long: set[_LongRead] = set()
+        self.stale = 0
+        """Readers whose process had ended and that were removed."""
+
+    def look(self) -> float:
+        """Note who reads what is not the last state, end long reads beyond their limit; return the greatest age."""
+        now, last = self._clock(), int(self._env.info()["last_txnid"])
+        behind: dict[tuple[str, str, str], float] = {}
+        for line in self._env.readers().splitlines():
+            match line.split():
+                case [process, thread, seen] if seen.isdecimal() and int(seen) < last:
+                    key = process, thread, seen
+                    behind[key] = self._behind.get(key, now)
+        self._behind = behind
+        for one in [one for one in self._long if one.ends <= now]:
+            self._long.discard(one)
+            structlog.get_logger().warning("a long read was cut", what=one.what)
+            one.cut()
+        return self.oldest()
+
+    def oldest(self) -> float:
+        """Return how long the oldest of those has been known, in seconds; 0 where there is none."""
+        return max((self._clock() - since for since in self._behind.values()), default=0.0)
+
+    def count(self) -> int:
+        """Return how many read what is not the last state."""
+        return len(self._behind)
+
+    def remove_stale(self) -> int:
+        """Forget readers whose process has ended; return how many there were."""
+        gone = int(self._env.reader_check())
+        self.stale += gone
+        return gone
+
+    @contextmanager
+    def long_read(self, what: str, *, limit: float, cut: Callable[[], None]) -> Iterator[None]:
+        """Say that the block reads for long.
+
+        Args:
+            what: for people.
+            limit: seconds after which it is cut.
+            cut: called on the loop's thread, once; it makes the read end soon, by setting a flag that is looked at
+                or by closing what is written to.
+        """
+        one = _LongRead(what, self._clock() + limit, cut)
+        self._long.add(one)
+        try:
+            yield
+        finally:
+            self._long.discard(one)
