@@ -22,7 +22,7 @@ from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.control import peer_control
 from node.daemon.doors import Door, Listeners, limits_of, listening, serve_door
-from node.daemon.heap import keep_heap
+from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.jobs import jobs_of
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.supervise import Job, supervise
@@ -134,6 +134,7 @@ async def _serve(
                 grace = config.limits.grace if door.name == "oci" else 1.0
                 serving.start_soon(partial(serve_door, door, metrics, access, stopping=stopping, grace=grace))
             addresses = [listener.address for listener in doors[0].listeners]
+            settle_heap()
             log.info("listening", addresses=addresses, version=__version__)
             if announce is not None:
                 announce(addresses)

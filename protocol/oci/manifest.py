@@ -136,7 +136,7 @@ def read_manifest(data: bytes, content_type: str | None) -> Manifest:
     """Read *data*, which came with *content_type*, or raise ``ManifestInvalid``, saying what and where.
 
     Without a Content-Type the field ``mediaType`` decides, and without that the fields that are there. Cost: linear,
-    some 55 microseconds for 2 KB, 0.35 s for 4 MiB that are made to be slow: large ones belong in a thread.
+    some 55 microseconds for 2 KB, 0.4 s for what is made to be slow: large ones belong in a thread.
     """
     document = read_object(data, ManifestInvalid)
     media_type = _media_type(document, content_type)

@@ -103,6 +103,11 @@ def test_is_taken(data: bytes, content_type: str | None, why: str) -> None:
     read_manifest(data, content_type)
 
 
+def test_as_many_as_may_be_named_are_not_too_much_to_read() -> None:
+    children = [{**CHILD, "platform": PLATFORM, "annotations": {"a": "b", "c": "d:e"}}] * MAX_NAMED
+    assert len(read_manifest(encoded({**INDEX, "manifests": children}), OCI_INDEX).children) == MAX_NAMED
+
+
 def test_an_opaque_type_is_kept_as_it_is() -> None:
     manifest = read_manifest(b'{"layers": 7}', "Application/vnd.example.thing; x=y")
     assert manifest.media_type == "application/vnd.example.thing"
@@ -153,7 +158,8 @@ def test_an_opaque_type_is_kept_as_it_is() -> None:
         (b"", OCI_IMAGE, "JSON"),
         (image() + b"{}", OCI_IMAGE, "JSON"),
         (b"[]", OCI_IMAGE, "object"),
-        (b"[" * 100_000, OCI_IMAGE, "deep"),
+        (b"[" * 30_000, OCI_IMAGE, "deep"),
+        (b"[" * 100_000, OCI_IMAGE, "lists"),
         (image(x="_").replace(b'"_"', b"[" * 32 + b"]" * 32), OCI_IMAGE, "deep"),
         # Numbers.
         (layer(size=float("nan")), OCI_IMAGE, "NaN"),
@@ -185,6 +191,8 @@ def test_an_opaque_type_is_kept_as_it_is() -> None:
         (layer(mediaType="text"), OCI_IMAGE, "$.layers[0]"),
         (image(layers=[LAYER, {**LAYER, "size": 6}]), OCI_IMAGE, "two sizes"),
         (image(layers=[LAYER] * MAX_NAMED), OCI_IMAGE, "more than"),
+        (image(x="_").replace(b'"_"', b"[" + b"[]," * 200_000 + b"0]"), OCI_IMAGE, "names and values"),
+        (image(x="_").replace(b'"_"', b"[" + b'"",' * 300_000 + b"0]"), OCI_IMAGE, "names and values"),
     ],
 )  # fmt: skip
 def test_is_refused(data: bytes, content_type: str | None, where: str) -> None:
