@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from select import select
 
 from tests.e2e import processes
@@ -47,7 +46,7 @@ def measuring(server: Server, path: str, *, source: str = "127.0.0.1", fresh: bo
     """
     measured = Measured()
     command = [sys.executable, "-m", "tests.e2e.attacks.honest", server.host, str(server.port), path, source]
-    command += ["fresh" if fresh else "kept", str(server.ca or "")]
+    command += ["fresh" if fresh else "kept", str(server.ca or "-")]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -66,14 +65,14 @@ def measuring(server: Server, path: str, *, source: str = "127.0.0.1", fresh: bo
         processes.kill(process)
 
 
-def _connect(host: str, port: int, source: str, ca: str) -> http.client.HTTPConnection:
-    if ca:
+def _connect(host: str, port: str, source: str, ca: str) -> http.client.HTTPConnection:
+    if ca != "-":
         context = ssl.create_default_context(cafile=ca)
-        return http.client.HTTPSConnection(host, port, timeout=10, source_address=(source, 0), context=context)
-    return http.client.HTTPConnection(host, port, timeout=10, source_address=(source, 0))
+        return http.client.HTTPSConnection(host, int(port), timeout=10, source_address=(source, 0), context=context)
+    return http.client.HTTPConnection(host, int(port), timeout=10, source_address=(source, 0))
 
 
-def _measure(host: str, port: int, path: str, source: str, kept: str, ca: str) -> None:
+def _measure(host: str, port: str, path: str, source: str, kept: str, ca: str) -> None:
     seconds: list[float] = []
     failed = 0
     client = _connect(host, port, source, ca)
@@ -98,4 +97,4 @@ def _measure(host: str, port: int, path: str, source: str, kept: str, ca: str) -
 
 
 if __name__ == "__main__":
-    _measure(sys.argv[1], int(sys.argv[2]), *sys.argv[3:6], ca=Path(sys.argv[6]).as_posix() if sys.argv[6] else "")
+    _measure(*sys.argv[1:])
