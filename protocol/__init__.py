@@ -7,7 +7,8 @@ reads a clock or draws a random number: those are arguments. Read in this order:
 * ``oci``     names, digests, manifests, ranges and error bodies, as the OCI specifications have them
 * ``blobs``   chunks, and the map that verifies each of them
 * ``auth``    who asks
-* ``rules``   replication and pull-through: pure decisions
+* ``rules``   replication, pull-through, where to connect: pure decisions
 * ``sync``    the hybrid clock, records and how they merge, vectors and fingerprints
+* ``events``  what happened, as those outside are told
 * ``wire``    what nodes say to each other
 """

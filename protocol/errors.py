@@ -167,6 +167,18 @@ class RuleUnknown(Refusal):
     status, oci, ecr = 404, "UNSUPPORTED", "PullThroughCacheRuleNotFoundException"
 
 
+class EventsGone(Refusal):
+    """Events are asked for of records that the journal no longer has."""
+
+    status, oci, ecr = 410, "UNSUPPORTED", "InvalidParameterException"
+
+
+class WebhookUnknown(Refusal):
+    """No such webhook."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "InvalidParameterException"
+
+
 class NotReady(Refusal):
     """The node is not set up for this; the message names the command that does it."""
 

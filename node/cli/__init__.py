@@ -18,6 +18,7 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``check``        whether the store of a stopped node is as it has to be
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules
+* ``events``       what happened
 * ``peers``        the other nodes
 * ``config``       check and show the configuration, print its schema
 * ``version``      what is installed

@@ -8,9 +8,9 @@ over 107 bytes does not fit into a socket address: then the directory is opened 
 import http.client
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -21,6 +21,9 @@ SOCKET = "control.sock"
 PATIENCE = 60.0  # Seconds: a delete waits for a commit, an invitation for a node that holds the authority.
 PAGE = 1000  # Rows asked for at once.
 _NOBODY = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+Parameter: TypeAlias = str | int | tuple[str, ...] | None
+"""What a query has under a name: one value, several, none."""
+
 _MAX_SOCKET_PATH = 107  # Bytes: sun_path of Linux, less the zero at its end.
 
 
@@ -56,17 +59,15 @@ class Control:
         """Return the answer of ``GET /admin/v1/``*path*."""
         return self.call("GET", path, query=query)
 
-    def call(
-        self, method: str, path: str, *, query: dict[str, str | int | None] | None = None, body: bytes = b""
-    ) -> Any:  # noqa: ANN401 - JSON.
+    def call(self, method: str, path: str, *, query: Mapping[str, Parameter] | None = None, body: bytes = b"") -> Any:  # noqa: ANN401 - JSON.
         """Send one request and return its decoded answer, ``None`` where there is none.
 
         Raises:
             NotRunning: nobody answers at the socket.
             NotFound, Refused, Failed: the node's own answer, by its status.
         """
-        named = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        target = "/admin/v1/" + quote(path, safe="/:@") + (f"?{urlencode(named)}" if named else "")
+        named = {name: value for name, value in (query or {}).items() if value is not None}
+        target = "/admin/v1/" + quote(path, safe="/:@") + (f"?{urlencode(named, doseq=True)}" if named else "")
         connection = self._connection()
         try:
             connection.request(method, target, body or None, {"content-type": "application/json"} if body else {})

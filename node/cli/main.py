@@ -37,6 +37,7 @@ COMMANDS = {
     "check": Row("node.cli.check", "check", "Prove that a store is as it has to be."),
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
+    "events": Row("node.cli.events", "events", "What happened: events, from any position."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
     "config": Row("node.cli.config", "config", "The configuration."),

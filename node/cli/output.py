@@ -54,6 +54,13 @@ def print_rows(headings: Sequence[str], pages: Iterable[Iterable[Sequence[Cell]]
     Console().print(table)
 
 
+def print_lines(rows: Iterable[Sequence[Cell]]) -> None:
+    """Print rows that more may follow, each a line as soon as it is there: a table's columns would need them all."""
+    terminal = sys.stdout.isatty()
+    for row in rows:
+        click.echo("  ".join(map(_shown, row)) if terminal else "\t".join(map(_plain, row)))
+
+
 def print_fields(fields: Iterable[tuple[str, Cell]]) -> None:
     """Print one thing, a line for each of its fields."""
     terminal = sys.stdout.isatty()

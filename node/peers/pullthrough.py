@@ -20,6 +20,7 @@ from node.registry.registry import Registry
 from node.registry.transit import Transit
 from protocol.auth.caller import Caller
 from protocol.errors import BlobUnknown, Busy, DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
+from protocol.events.event import Arrival
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
 from protocol.oci.reference import is_digest
@@ -47,11 +48,12 @@ class PullThrough:
         Raises:
             NoSource: the upstream cannot be reached, or sent what it should not.
         """
-        upstream = self._upstreams.of(registry, name)
+        upstream = self._upstreams.rule(registry, name)
         if upstream is None:
             return None
         registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
-        source, there = upstream
+        rule, there = upstream
+        source = rule.registry
         try:
             sent = await ask_manifest(self._fetcher, source, there, reference)
             wanted = reference if is_digest(reference) else sent.digest
@@ -62,7 +64,8 @@ class PullThrough:
             log.warning("pull-through failed", repository=name, source=str(source), reason=str(error))
             raise NoSource(f"{source} sent a manifest that is none") from error
         tag = None if is_digest(reference) else TagName(reference)
-        await keep_manifest(registry, caller, name, prepared, blobs=sent.blobs, tag=tag)
+        arrival = Arrival("pull-through", str(source), rule.prefix)
+        await keep_manifest(registry, caller, name, prepared, blobs=sent.blobs, tag=tag, arrival=arrival)
         return StoredManifest(prepared.digest, prepared.manifest.media_type, prepared.data)
 
     async def refresh(

@@ -12,6 +12,7 @@ from node.registry.state import Change, apply_entry
 from node.store.journal import Head
 from node.store.table import WriteTxn
 from protocol.errors import ManifestTooLarge
+from protocol.events.event import Arrival
 from protocol.sync.clock import Clock
 from protocol.sync.entries import Known
 from protocol.sync.record import MAX_RECORD, VERSION, Record, encode, record_hash, seal
@@ -59,13 +60,15 @@ def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], l
     return first if entries else None
 
 
-def commit_arrived(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], list[Known]]) -> None:
+def commit_arrived(
+    registry: Registry, txn: WriteTxn, arrival: Arrival, entries_of: Callable[[Dot, int], list[Known]]
+) -> None:
     """Commit what came from another registry: no rule here sends that on, or two rules could make a circle."""
     meta = registry.store.meta
     before = meta.journal.last(txn)
     commit(registry, txn, entries_of)
     for position in range(before, meta.journal.last(txn)):
-        meta.replicas.note_arrived(txn, position + 1)
+        meta.replicas.note_arrived(txn, position + 1, arrival)
 
 
 def _cut(entries: list[Known]) -> list[list[Known]]:

@@ -73,13 +73,17 @@ class Upstreams:
 
     def of(self, registry: Registry, name: RepositoryName) -> tuple[RegistryName, RepositoryName] | None:
         """Return where *name* is pulled through from and what it is called there, or ``None``."""
+        found = self.rule(registry, name)
+        return None if found is None else (found[0].registry, found[1])
+
+    def rule(self, registry: Registry, name: RepositoryName) -> tuple[PullThroughRule, RepositoryName] | None:
+        """Return the rule by which *name* is pulled through and what it is called there, or ``None``."""
         commits = registry.store.writer.commits
         if commits != self._commits:
             with registry.store.meta.read() as txn:
                 self._rules = _rules(registry, txn)
             self._commits = commits
-        found = upstream_name(self._rules, name) if self._rules else None
-        return None if found is None else (found[0].registry, found[1])
+        return upstream_name(self._rules, name) if self._rules else None
 
 
 def _rules(registry: Registry, txn: ReadTxn) -> list[PullThroughRule]:

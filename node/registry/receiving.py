@@ -20,6 +20,7 @@ from node.store.rows import RepositoryRow
 from node.store.table import WriteTxn
 from protocol.auth.caller import Caller
 from protocol.errors import NoSource
+from protocol.events.event import Arrival
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.entries import Blob, Known, TagKey, TagPut
@@ -75,7 +76,7 @@ async def take_image(
                 return []  # It was taken before and deleted here since: no tag may point at it.
             return [*images, *(put for one in tags for put in _tag_put(draft, announcement, one))]
 
-        commit_arrived(registry, txn, entries)
+        commit_arrived(registry, txn, Arrival("replication", source), entries)
         replicas.take(txn, source, name, announcement.digest, announcement.hlc)
         for one in tags:
             replicas.take(txn, source, name, one.tag, one.hlc)
@@ -124,6 +125,7 @@ async def keep_manifest(
     *,
     blobs: Sequence[Blob],
     tag: TagName | None,
+    arrival: Arrival,
 ) -> None:
     """Keep a manifest that was pulled through, before its blobs are here.
 
@@ -134,6 +136,7 @@ async def keep_manifest(
         prepared: the manifest, compared with its digest.
         blobs: roots of the blobs that it names, as its registry says.
         tag: by which it was pulled, if it was.
+        arrival: where it came from.
     """
 
     def run(txn: WriteTxn) -> None:
@@ -148,7 +151,7 @@ async def keep_manifest(
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
             return [image_put(draft, prepared.digest, value), *tag_puts(draft, [tag] if tag else [], prepared.digest)]
 
-        commit_arrived(registry, txn, entries)
+        commit_arrived(registry, txn, arrival, entries)
         if tag is not None:
             note_checked(registry, txn, name, tag)
 

@@ -167,7 +167,7 @@ def _follow(registry: Registry, txn: WriteTxn) -> bool:
         return False
     for position, data in records:
         record = read_record(data)
-        if registry.store.meta.replicas.pass_arrived(txn, position) or record.node != registry.author.node:
+        if registry.store.meta.replicas.is_arrived(txn, position) or record.node != registry.author.node:
             continue  # It goes one hop, and its own node announces it.
         for entry in record.entries:
             match entry:

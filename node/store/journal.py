@@ -60,6 +60,15 @@ class Journal:
         """Return the number of the last record in local order, 0 where there is none."""
         return self.cursor(txn, "last")
 
+    def first(self, txn: ReadTxn) -> int:
+        """Return the number of the oldest record that is here; where there is none, that of the next one."""
+        keys = self.records.keys(txn, b"", limit=1)
+        return int.from_bytes(keys[0], "big") if keys else self.last(txn) + 1
+
+    def at(self, txn: ReadTxn, position: int) -> bytes | None:
+        """Return the record with this number in local order."""
+        return self.records.get(txn, position.to_bytes(8, "big"))
+
     def cursor(self, txn: ReadTxn, follower: str) -> int:
         """Return the number of the last record that *follower* is done with."""
         cursor = self.cursors.get(txn, follower.encode())
@@ -68,6 +77,10 @@ class Journal:
     def move(self, txn: WriteTxn, follower: str, position: int) -> None:
         """Say that *follower* is done with all records up to *position*."""
         self.cursors.put(txn, follower.encode(), Cursor(position))
+
+    def drop(self, txn: WriteTxn, follower: str) -> None:
+        """Forget a follower."""
+        self.cursors.delete(txn, follower.encode())
 
     def after(self, txn: ReadTxn, position: int, *, limit: int) -> list[tuple[int, bytes]]:
         """Return at most *limit* records beyond *position*, each with its number in local order."""

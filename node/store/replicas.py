@@ -12,10 +12,14 @@ import msgspec
 
 from node.store.rows import image_key
 from node.store.table import BytesTable, ReadTxn, Table, WriteTxn
+from protocol.events.event import Arrival
 from protocol.oci.digest import Digest, packed, unpacked
 from protocol.oci.names import RepositoryName
 
 Progress = Literal["IN_PROGRESS", "COMPLETE", "FAILED"]
+
+_encode_arrival = msgspec.msgpack.Encoder().encode
+_decode_arrival = msgspec.msgpack.Decoder(Arrival).decode
 
 
 class StatusRow(msgspec.Struct, frozen=True, array_like=True):
@@ -46,15 +50,23 @@ class Replicas:
         was pulled through was last compared (``registry.freshness``).
         """
         self.arrived = BytesTable(env, "replication-arrived")
-        """key: u64 number of a record in local order -> nothing: what it says came from another registry."""
+        """key: u64 number of a record in local order -> ``Arrival``: what it says came from another registry.
 
-    def note_arrived(self, txn: WriteTxn, position: int) -> None:
-        """Say that the record came from another registry, until a follower has passed it."""
-        self.arrived.put(txn, position.to_bytes(8, "big"), b"")
+        Without a body where an early version wrote it. As long as the record, for events are told from both.
+        """
 
-    def pass_arrived(self, txn: WriteTxn, position: int) -> bool:
-        """Return whether the record came from another registry, and forget it."""
-        return self.arrived.delete(txn, position.to_bytes(8, "big"))
+    def note_arrived(self, txn: WriteTxn, position: int, arrival: Arrival) -> None:
+        """Say that the record came from another registry."""
+        self.arrived.put(txn, position.to_bytes(8, "big"), _encode_arrival(arrival))
+
+    def is_arrived(self, txn: ReadTxn, position: int) -> bool:
+        """Whether the record came from another registry."""
+        return self.arrived.has(txn, position.to_bytes(8, "big"))
+
+    def arrival(self, txn: ReadTxn, position: int) -> Arrival | None:
+        """Return how the record came from another registry, ``None`` for what was done here."""
+        body = self.arrived.get(txn, position.to_bytes(8, "big"))
+        return None if body is None else _decode_arrival(body) if body else Arrival()
 
     def status(self, txn: ReadTxn, destination: str, repository: int, digest: Digest) -> StatusRow | None:
         """Return how far the image has come there, or ``None`` if it never was for there."""

@@ -6,4 +6,5 @@ up: the same document and the same name give the same decision on every node.
 * ``document``     ECR's rule documents as typed values, or where they are wrong
 * ``replication``  which registries an image is for
 * ``pullthrough``  which registry a repository comes from, and under what name
+* ``outbound``     which URLs and addresses this node may connect to on a rule's word
 """

@@ -1,6 +1,6 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import images, operation, peers, replication, status
+from node.api.admin import events, images, operation, peers, replication, status
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
@@ -32,6 +32,7 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("PUT", _PULL_THROUGH, "ecr:CreatePullThroughCacheRule", replication.put_pull_through_rule),
     Route("GET", _PULL_THROUGH, "ecr:DescribePullThroughCacheRules", replication.get_pull_through_rules),
     Route("DELETE", _PULL_THROUGH, "ecr:DeletePullThroughCacheRule", replication.delete_pull_through_rule),
+    Route("GET", "/admin/v1/events", "ecr:DescribeImages", events.get_events),
     Route("GET", "/admin/v1/peers", "ecr:DescribeRegistry", peers.get_peers),
     Route("POST", "/admin/v1/invitations", "ecr:PutRegistryPolicy", peers.post_invitation),
     Route("GET", "/admin/v1/authority", "ecr:DescribeRegistry", peers.get_authority),

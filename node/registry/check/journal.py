@@ -115,7 +115,7 @@ def _check_cursors(walk: Walk, last: int) -> None:
         name = key.decode("ascii", "replace")
         if cursor.position > last or (name == "last" and cursor.position != last):
             walk.tell("row", f"cursors {name}", f"is at {cursor.position}, and the last record is {last}")
-    for key in walk.keys(walk.meta.replicas.arrived):
+    for key, _ in walk.values(walk.meta.replicas.arrived):
         if len(key) != 8 or not 0 < int.from_bytes(key, "big") <= last:
             walk.malformed("replication-arrived", key)
 

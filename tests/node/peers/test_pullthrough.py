@@ -16,6 +16,7 @@ from node.registry.receiving import keep_manifest
 from node.registry.registry import Registry
 from protocol.auth.names import Region, RegistryName
 from protocol.errors import NoSource
+from protocol.events.event import Arrival
 from protocol.oci.digest import digest_of
 from protocol.oci.mediatype import OCI_INDEX
 from protocol.oci.names import TagName
@@ -36,7 +37,7 @@ async def registry(tmp_path: Path, world: World) -> AsyncIterator[Registry]:
     async with opened(tmp_path / "data", world) as registry:
         await put_pull_through(registry, ALICE, "team/", UPSTREAM, None)
         prepared = await prepare_manifest(MANIFEST, OCI_INDEX, None, reading=registry.incoming.reading)
-        await keep_manifest(registry, ALICE, APP, prepared, blobs=(), tag=TAG)
+        await keep_manifest(registry, ALICE, APP, prepared, blobs=(), tag=TAG, arrival=Arrival("pull-through"))
         world.now += WINDOW + 1
         yield registry
 

@@ -6,6 +6,7 @@ from node.registry.freshness import is_stale, put_checked
 from node.registry.images import prepare_manifest, put_manifest
 from node.registry.receiving import keep_manifest
 from node.registry.registry import Registry
+from protocol.events.event import Arrival
 from protocol.oci.mediatype import OCI_INDEX
 from tests.node.registry.world import ALICE, APP, TAG, World
 
@@ -15,7 +16,7 @@ EMPTY_INDEX = msgspec.json.encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "
 
 async def pull_through(registry: Registry) -> None:
     prepared = await prepare_manifest(EMPTY_INDEX, OCI_INDEX, None, reading=registry.incoming.reading)
-    await keep_manifest(registry, ALICE, APP, prepared, blobs=(), tag=TAG)
+    await keep_manifest(registry, ALICE, APP, prepared, blobs=(), tag=TAG, arrival=Arrival("pull-through"))
 
 
 async def test_stale_after_the_window(registry: Registry, world: World) -> None:

@@ -24,6 +24,7 @@ from node.store.damage import DamageRow, chunk_place
 from node.store.store import StoppedStore
 from node.store.table import BytesTable, Table, WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.events.event import Arrival
 from protocol.oci.digest import Digest, digest_of, packed
 from protocol.oci.names import TagName
 from protocol.sync.record import FIRST, encode, read_record, record_hash, seal
@@ -104,7 +105,7 @@ def come_from_elsewhere(registry: Registry, txn: WriteTxn) -> None:
     """Take note of an image as its replication does."""
     meta = registry.store.meta
     meta.replicas.take(txn, "111111111111/us-east-1", APP, digest_of(IMAGE), 7)
-    meta.replicas.note_arrived(txn, meta.journal.last(txn))
+    meta.replicas.note_arrived(txn, meta.journal.last(txn), Arrival("replication", "111111111111/us-east-1"))
     meta.damages.put(txn, chunk_place(4711, 1), DamageRow(1.0))
 
 
