@@ -1,8 +1,9 @@
-"""``host:port``: where to listen, and the names by which others know us."""
+"""``host:port``: where to listen, and the names by which others know us; and the URL of a collector."""
 
 import re
 from ipaddress import ip_address
 from typing import NewType
+from urllib.parse import urlsplit
 
 Address = NewType("Address", str)
 """Parsed: ``HOST:PORT``, an IPv6 address in brackets, names in lower case."""
@@ -31,6 +32,22 @@ def public_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         return address(f"{text}:0").removesuffix(":0")
     return str(address(text)) if ":" in text else address(f"{text}:0").removesuffix(":0")
+
+
+def endpoint(text: str) -> str:
+    """Parse the URL of a collector: ``http://host:port`` or ``https://``, with or without a path; or ``ValueError``."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not _is_host(host.lower()):
+        raise ValueError(f"{text[:80]!r} is not the URL of a collector; write http://HOST:4318 or https://HOST:PORT")
+    if "@" in parts.netloc or parts.query or parts.fragment or not text.isascii() or any(one <= " " for one in text):
+        raise ValueError("a URL with a user, a query or blanks; what a collector wants to know goes into headers_file")
+    if port == 0:
+        raise ValueError("no port: 0")
+    return text
 
 
 def host_port(address: Address) -> tuple[str, int]:

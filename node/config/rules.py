@@ -17,6 +17,8 @@ def faults(config: Config) -> Iterator[Fault]:
     yield from _tls(listen)
     yield from _open_network(listen)
     yield from _peer(listen)
+    if config.tracing.headers_file is not None and config.tracing.endpoint is None:
+        yield "tracing.headers_file", "there is nobody to send headers to without tracing.endpoint"
 
 
 def _addresses(listen: ListenSettings) -> Iterator[Fault]:

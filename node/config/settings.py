@@ -99,6 +99,24 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access: Annotated[bool, Meta(description="Log each request.")] = True
 
 
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[tracing]``."""
+
+    endpoint: Annotated[
+        str | None,
+        Meta(description="URL of an OpenTelemetry collector that takes OTLP over HTTP; without it nothing is traced."),
+    ] = None
+    sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="Part of the traces that is kept, of those that begin at this node.")
+    ] = 1.0
+    headers_file: Annotated[
+        File | None, Meta(description="File with headers for the collector, one Name: value a line; secrets go here.")
+    ] = None
+    service_name: Annotated[
+        str, Meta(min_length=1, max_length=128, description="What traces call this node's service.")
+    ] = "entrepot"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a node. Values made by ``load`` are checked; defaults are right as they stand."""
 
@@ -107,3 +125,4 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registry: RegistrySettings = RegistrySettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()

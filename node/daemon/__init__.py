@@ -4,12 +4,14 @@ What starts last stops first. On SIGTERM or SIGINT the doors close and requests 
 end; then the writers commit what was queued; then the lock on the data directory is let go.
 
 * ``main``       the process: log, identity, the tree of nurseries
-* ``doors``      the ports and the control socket, and what is counted and logged of each request
+* ``doors``      the ports and the control socket
+* ``observing``  what is counted, logged and traced of each request
 * ``peering``    what peers are given of the registry, and the registry of peers
 * ``control``    what commands ask of peers
 * ``jobs``       the table of what runs beside the doors
 * ``watch``      which numbers the metrics read
 * ``expiry``     when certificates run out
+* ``tracing``    who begins traces, and who sends them away
 * ``heap``       how the C library keeps memory
 * ``supervise``  keeps a job running
 """

@@ -1,7 +1,7 @@
-"""The ports and the control socket, and what is counted and logged of each request."""
+"""The ports and the control socket."""
 
 import ssl
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,14 +12,16 @@ import trio
 
 from node.config.addresses import host_port, is_loopback
 from node.config.settings import Config, LimitSettings
+from node.daemon.observing import counted, observer
 from node.http.counts import Counts
 from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
-from node.http.message import Answered, Application, Observe, Request, Response
+from node.http.message import Application
 from node.http.serve import serve
 from node.http.tls import client_context
 from node.telemetry.access import AccessLog
 from node.telemetry.metrics import Metrics
+from node.telemetry.tracing import Tracer
 from protocol.errors import NotReady
 
 SOCKET = "control.sock"
@@ -103,31 +105,20 @@ class Door:
 
 
 async def serve_door(
-    door: Door, metrics: Metrics, access: AccessLog | None, *, stopping: trio.Event, grace: float
+    door: Door, metrics: Metrics, access: AccessLog | None, tracer: Tracer, *, stopping: trio.Event, grace: float
 ) -> None:
     """Serve *door* until *stopping* is set, then let requests in flight finish within *grace* seconds."""
     await serve(
         door.listeners,
-        _counted(door, metrics),
+        counted(door.name, door.application, metrics, tracer),
         limits=door.limits,
         stopping=stopping,
         grace=grace,
-        observe=_observer(door.name, metrics, access),
+        observe=observer(door.name, metrics, access),
         hit=metrics.count_limit_hit,
         report=partial(_report, metrics),
         counts=door.counts,
     )
-
-
-def _counted(door: Door, metrics: Metrics) -> Application:
-    """Return the application of *door*, each of whose requests counts as in flight until it is observed."""
-    application = door.application
-
-    def begin(request: Request) -> Awaitable[Response]:  # No coroutine of its own: this is called for every request.
-        metrics.count_in_flight(door.name, 1)
-        return application(request)
-
-    return begin
 
 
 def limits_of(settings: LimitSettings) -> Limits:
@@ -142,36 +133,6 @@ def limits_of(settings: LimitSettings) -> Limits:
         patience=settings.patience,
         progress=settings.progress,
     )
-
-
-def _observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
-    count = metrics.observe_request
-
-    def observe(answered: Answered) -> None:
-        request = answered.request
-        metrics.count_in_flight(door, -1)
-        count(
-            door,
-            request.method,
-            answered.status,
-            sent=answered.sent,
-            received=request.body.length or 0,
-            seconds=answered.seconds,
-        )
-        if access is not None:
-            access.write(
-                request_id=request.id,
-                client=request.client,
-                method=request.method,
-                path=request.path,
-                status=answered.status,
-                sent=answered.sent,
-                seconds=answered.seconds,
-                version=request.version,
-                agent=request.headers.get("user-agent", ""),
-            )
-
-    return observe
 
 
 def _report(metrics: Metrics, error: BaseException) -> None:

@@ -26,6 +26,7 @@ from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.jobs import jobs_of
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.supervise import Job, supervise
+from node.daemon.tracing import tracing_of
 from node.daemon.watch import watch, watch_certificates, watch_doors
 from node.http.listen import Listener
 from node.http.message import Request
@@ -42,10 +43,12 @@ from node.store.store import Store, open_store
 from node.store.writer import Writer
 from node.telemetry.access import AccessLog, json_line, text_line
 from node.telemetry.alarms import Alarms
+from node.telemetry.exporting import Exporter
 from node.telemetry.lines import Lines
 from node.telemetry.log import Style, configure_log, style_for
 from node.telemetry.loop import measure_loop_lag
 from node.telemetry.metrics import Metrics
+from node.telemetry.tracing import Tracer
 from protocol.auth.caller import Caller, root_of
 from protocol.errors import Damaged
 from protocol.oci.names import RepositoryName
@@ -83,13 +86,14 @@ def main(config: Config, *, announce: Announce | None = None) -> int:
 async def _run(config: Config, identity: Identity, lines: Lines, style: Style, announce: Announce | None) -> bool:
     """Run the node; return whether it has to be run again, on a store that is opened anew."""
     metrics, data = Metrics(version=__version__, doors=("oci", "peers", "admin")), Path(config.node.data)
+    tracer, exporter = tracing_of(config.tracing, identity)
     async with open_store(data, map_size=map_size_for(data)) as store:
         with listening(config) as listeners:
             transits = Transits(store, time.time)
             bound = None if listeners.peers is None else listeners.peers.address
             advertised = advertised_addresses(config, bound)
-            async with open_peering(identity, transits, advertised) as peering:
-                registry = _registry(config, identity, store, transits, peering.elsewhere)
+            async with open_peering(identity, transits, advertised, tracer) as peering:
+                registry = _registry(config, identity, store, transits, peering.elsewhere, tracer)
                 peering.serve(registry)
                 watch(metrics, registry, peering, lines)
                 control = Admin(
@@ -98,9 +102,13 @@ async def _run(config: Config, identity: Identity, lines: Lines, style: Style, a
                 doors = _doors(config, listeners, registry, peering, metrics, control)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, config)
+                outcomes = exporter.outcomes if exporter is not None else {"exported": 0, "dropped": 0}
+                metrics.watch("entrepot_trace_spans_total", lambda: outcomes)
                 access = AccessLog(lines, json_line if style == "json" else text_line) if config.log.access else None
                 jobs = jobs_of(config, registry, peering)
-                return await _serve(config, store, doors, jobs, _Telemetry(metrics, access, lines), announce)
+                return await _serve(
+                    config, store, doors, jobs, _Telemetry(metrics, access, lines, tracer, exporter), announce
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,8 @@ class _Telemetry:
     metrics: Metrics
     access: AccessLog | None
     lines: Lines
+    tracer: Tracer
+    exporter: Exporter | None
 
 
 async def _serve(
@@ -123,6 +133,8 @@ async def _serve(
         stopping = trio.Event()
         await background.start(_stop_on_signal, stopping)
         background.start_soon(telemetry.lines.flush_forever)
+        if telemetry.exporter is not None:
+            background.start_soon(telemetry.exporter.export_forever)
         background.start_soon(measure_loop_lag, metrics.observe_loop_lag)
         for name, job in jobs.items():
             background.start_soon(supervise, name, job, metrics.count_job_failure)
@@ -132,7 +144,9 @@ async def _serve(
             for door in doors:
                 access = telemetry.access if door.name == "oci" else None
                 grace = config.limits.grace if door.name == "oci" else 1.0
-                serving.start_soon(partial(serve_door, door, metrics, access, stopping=stopping, grace=grace))
+                serving.start_soon(
+                    partial(serve_door, door, metrics, access, telemetry.tracer, stopping=stopping, grace=grace)
+                )
             addresses = [listener.address for listener in doors[0].listeners]
             settle_heap()
             log.info("listening", addresses=addresses, version=__version__)
@@ -173,7 +187,9 @@ def _doors(
     return doors
 
 
-def _registry(config: Config, identity: Identity, store: Store, transits: Transits, elsewhere: Elsewhere) -> Registry:
+def _registry(
+    config: Config, identity: Identity, store: Store, transits: Transits, elsewhere: Elsewhere, tracer: Tracer
+) -> Registry:
     with store.meta.read() as txn:
         clock = stored_clock(partial(store.meta.documents.number, txn))
     rules = config.registry
@@ -188,6 +204,7 @@ def _registry(config: Config, identity: Identity, store: Store, transits: Transi
         transits=transits,
         alarms=Alarms(time.time),
         elsewhere=elsewhere,
+        tracer=tracer,
     )
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")

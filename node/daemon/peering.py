@@ -23,6 +23,7 @@ from node.peers.pullthrough import PullThrough
 from node.registry.elsewhere import Elsewhere
 from node.registry.registry import Registry
 from node.registry.transit import Transits
+from node.telemetry.tracing import Tracer
 from protocol.sync.entries import KINDS
 
 
@@ -56,7 +57,9 @@ class _Calls:
 
 
 @asynccontextmanager
-async def open_peering(identity: Identity, transits: Transits, advertised: tuple[str, ...]) -> AsyncIterator[Peering]:
+async def open_peering(
+    identity: Identity, transits: Transits, advertised: tuple[str, ...], tracer: Tracer
+) -> AsyncIterator[Peering]:
     """Keep sessions with all nodes that are known for as long as the block."""
     calls = _Calls()
     world = World(
@@ -66,6 +69,7 @@ async def open_peering(identity: Identity, transits: Transits, advertised: tuple
         addresses=advertised,
         kinds=tuple(sorted(KINDS)),
         software=f"entrepot {__version__}",
+        tracer=tracer,
     )
     async with open_mesh(identity, world) as mesh, trio.open_nursery() as nursery:
         yield Peering(mesh, transits, nursery, calls)

@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from node.telemetry.tracing import Span
+
 
 class Body(Protocol):
     """The body of a request, read on demand: what nobody receives holds up the sender, by flow control."""
@@ -46,6 +48,8 @@ class Request(msgspec.Struct):
     id: str  # Opaque, also sent back as ``x-request-id``.
     certificate: bytes | None = None  # The client's certificate in DER, where TLS asked for one.
     params: dict[str, str] = {}  # What the router took out of the path.
+    route: str = ""  # The pattern that the path fits, once an application has found it.
+    span: Span | None = None  # What of a trace the request is; ends when it is observed.
 
     def parameters(self, name: str) -> list[str]:
         """Return every value that the query has under *name*, in order."""

@@ -14,7 +14,8 @@ async def collect_forever(registry: Registry) -> None:
     """Free what a killed node left over, then, for ever, what is due."""
     await delete_orphans(registry)
     while True:
-        pause = PAUSE if await collect_step(registry) else INTERVAL
+        with registry.tracer.root("collect"):
+            pause = PAUSE if await collect_step(registry) else INTERVAL
         await delete_abandoned(registry)
         await registry.transits.delete_leftovers()
         await trio.sleep(pause)

@@ -115,7 +115,8 @@ class _Destination:
         key = due.repository, due.digest
         delay = 0.0
         try:
-            delay = await self._tell(due)
+            with self._registry.tracer.root("announce", image=due.digest, destination=str(self._name)):
+                delay = await self._tell(due)
         except (Refusal, PeerFault) as error:
             delay = self._back_off(key)
             log.info("not replicated yet", image=due.digest, destination=str(self._name), reason=str(error))

@@ -20,6 +20,7 @@ from node.peers.home import Home
 from node.peers.session import HELLO_PATIENCE, Control, Session
 from node.peers.stream import Stream
 from node.peers.tls import dial
+from node.telemetry.tracing import outgoing
 from protocol.auth.names import NodeName
 from protocol.errors import PeerFault
 from protocol.wire.descriptor import parse_address
@@ -150,7 +151,7 @@ class _DialledLink:
     @asynccontextmanager
     async def call(self, method: str, body: bytes, *, bulk: bool) -> AsyncIterator[Received]:
         connection = await self._connection(bulk=bulk)
-        stream = await connection.request(f"/ask/{method}", body=body)
+        stream = await connection.request(f"/ask/{method}", outgoing(), body=body)
         try:
             yield Received(await stream.response(), stream)
         finally:
@@ -215,8 +216,10 @@ class _DialledLink:
         body = bytearray(int(length))
         if await stream.receive_into(memoryview(body)) != len(body):
             raise PeerFault("a call that is shorter than it says")
-        reply = await reply_to(self._dialling.home.answer, peer, method, bytes(body))
-        await send_reply(reply, stream.send)
+        told = stream.headers.get("traceparent", "")
+        with self._dialling.home.tracer.part("answer", told, method=method, peer=str(peer.name)):
+            reply = await reply_to(self._dialling.home.answer, peer, method, bytes(body))
+            await send_reply(reply, stream.send)
         await stream.send_end()
         while await stream.receive():  # Ends when the listener has read all.
             pass

@@ -13,6 +13,7 @@ import trio
 
 from node.peers.session import Session
 from node.registry.transit import Transit, Transits
+from node.telemetry.tracing import span
 from protocol.auth.names import RegistryName
 from protocol.blobs.chunkmap import ChunkMap
 from protocol.errors import BlobUnknown, Denied, NoSource, PeerFault, Refusal
@@ -105,7 +106,8 @@ class Fetcher:
         reason = "the node is stopping"
         try:
             async with self._together:
-                await self._fill(transit, source, name)
+                with span("fetch", blob=transit.blob.digest, bytes=transit.blob.size, source=str(source)):
+                    await self._fill(transit, source, name)
                 await transit.complete()
         except (Refusal, PeerFault) as error:
             reason = str(error)

@@ -6,6 +6,7 @@ from node.peers.calls import Answer
 from node.peers.certificates import Certified
 from node.peers.identity import Identity
 from node.peers.session import Session
+from node.telemetry.tracing import Tracer
 from protocol.auth.names import Account, NodeName, Region
 from protocol.wire.descriptor import SignedDescriptor
 from protocol.wire.messages import Descriptors, Hello
@@ -21,6 +22,10 @@ class Home(Protocol):
     @property
     def answer(self) -> Answer:
         """Answers the calls of peers."""
+
+    @property
+    def tracer(self) -> Tracer:
+        """Goes on with the traces that calls of peers belong to."""
 
     def hello(self) -> Hello:
         """Return what we say first."""

@@ -24,6 +24,7 @@ from node.peers.certificates import Certified
 from node.peers.home import Home
 from node.peers.invitations import redeem
 from node.peers.session import Control, Session
+from node.telemetry.tracing import outgoing
 from protocol.errors import PeerFault, Refusal
 from protocol.wire.joining import MAX_JOIN, MAX_NODES, Join, Welcome
 from protocol.wire.messages import CALL_ID_SIZE, Open
@@ -186,6 +187,7 @@ class _Pending:
     def __init__(self, method: str, body: bytes) -> None:
         self.method = method
         self.body = body
+        self.traced = outgoing()
         self.source: Body | None = None
         self.came = trio.Event()
         self.over = trio.Event()
@@ -237,7 +239,7 @@ class _ListeningLink:
         del self._links[key]  # Once only.
         pending.source = body
         pending.came.set()
-        headers = (("entrepot-method", pending.method), ("entrepot-length", str(len(pending.body))))
+        headers = (("entrepot-method", pending.method), ("entrepot-length", str(len(pending.body))), *pending.traced)
         return Response(200, headers, Pieces(_Asking(pending), length=None))
 
 

@@ -10,7 +10,7 @@ Source: peers.md 2, 3.
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
@@ -27,6 +27,7 @@ from node.peers.nodes import Nodes
 from node.peers.session import Session
 from node.peers.tls import client_context, server_context
 from node.peers.trust import load_trust
+from node.telemetry.tracing import Tracer, no_traces
 from protocol.auth.names import Account, NodeName, Region, RegistryName
 from protocol.errors import PeerFault
 from protocol.wire.descriptor import Descriptor, SignedDescriptor
@@ -54,6 +55,7 @@ class World:
     addresses: tuple[str, ...]  # Where others reach our peer port; none where nobody does.
     kinds: tuple[str, ...] = ()  # Entry kinds that we can merge.
     software: str = ""
+    tracer: Tracer = field(default_factory=no_traces)
 
 
 class Mesh:
@@ -115,6 +117,11 @@ class Mesh:
     def answer(self) -> Answer:
         """Answers the calls of peers."""
         return self._world.answer
+
+    @property
+    def tracer(self) -> Tracer:
+        """Goes on with the traces of peers."""
+        return self._world.tracer
 
     def now(self) -> float:
         """Return the wall time, UTC, seconds since 1970."""

@@ -20,6 +20,7 @@ from typing import Protocol, TypeAlias
 import trio
 
 from node.peers.calls import Peer, Received, is_method
+from node.telemetry.tracing import span
 from protocol.errors import PeerFault
 from protocol.wire.frames import FrameReader, Pace, frame
 from protocol.wire.liveness import Answered, GiveUp, Heard, Liveness, SendPing, Wake
@@ -139,7 +140,8 @@ class Session:
             raise ValueError(f"not a method: {method}")
         if self.is_retired:
             raise trio.BrokenResourceError(self.ended or "the session is being replaced")
-        with trio.CancelScope() as scope, self.counted():
+        traced = span("call", "client", method=method, peer=str(self.peer.name))
+        with trio.CancelScope() as scope, self.counted(), traced:
             self._calls.add(scope)
             try:
                 async with self._link.call(method, body, bulk=bulk) as reply:

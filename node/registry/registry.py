@@ -14,6 +14,7 @@ from node.registry.session import Session
 from node.registry.transit import Transits
 from node.store.store import Store
 from node.telemetry.alarms import Alarms
+from node.telemetry.tracing import Tracer, no_traces
 from protocol.auth.caller import Caller
 from protocol.auth.names import RegistryName
 from protocol.oci.names import RepositoryName
@@ -77,6 +78,7 @@ class Registry:
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
+    tracer: Tracer = field(default_factory=no_traces)
 
     def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:
         """Return where *caller* may do this now: the first statement of each use case.

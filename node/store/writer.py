@@ -23,6 +23,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
@@ -32,6 +33,7 @@ import trio
 
 from node.store.table import WriteTxn
 from node.telemetry.durations import COMMITS, Durations
+from node.telemetry.tracing import span
 from protocol.errors import Busy, StoreFull, StoreReadOnly
 
 Result = TypeVar("Result")
@@ -54,7 +56,9 @@ class _Job:
 class Writer:
     """Where writes are queued; made by ``open_writer``."""
 
-    def __init__(self, jobs: trio.MemorySendChannel[_Job]) -> None:
+    def __init__(self, name: str, jobs: trio.MemorySendChannel[_Job]) -> None:
+        self.name = name
+        """Of the environment."""
         self._jobs = jobs
         self.broken = False
         """A commit failed, and not for want of room: nothing is written until a ``probe`` comes through."""
@@ -100,8 +104,9 @@ class Writer:
 
     async def _write(self, run: Callable[[WriteTxn], Result]) -> Result:
         job = _Job(run)
-        await self._jobs.send(job)
-        await job.done.wait()
+        with span("commit", store=self.name):
+            await self._jobs.send(job)
+            await job.done.wait()
         if job.error is not None:
             raise job.error
         return cast("Result", job.result)
@@ -117,7 +122,7 @@ async def open_writer(env: "lmdb.Environment", *, nested: bool, group: int = MAX
         group: most writes in one transaction.
     """
     send, receive = trio.open_memory_channel[_Job](group)
-    writer = Writer(send)
+    writer = Writer(Path(env.path()).name, send)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_write_forever, env, receive, writer, nested, group)
         async with send:

@@ -11,5 +11,9 @@ agents) may fill a field of a log line, escaped and cut short, and is never the 
 * ``durations`` how long something took, in buckets
 * ``metrics``  what ``/metrics`` shows
 * ``alarms``   conditions that somebody has to look at
+* ``tracing``   what one request did, here and at other nodes, and how long each part took
+* ``exporting`` sends that to a collector, in the background
+* ``otlp``      as collectors take it
+* ``posting``   one POST of it
 * ``loop``     measures how late the event loop is
 """

@@ -32,6 +32,7 @@ class Access(msgspec.Struct, frozen=True):
     version: str  # Of HTTP.
     agent: str
     event: str = "access"
+    trace: str | msgspec.UnsetType = msgspec.UNSET  # Of which the request is a part, where that is kept.
 
 
 Format: TypeAlias = Callable[[Access], bytes]
@@ -83,6 +84,7 @@ class AccessLog:
         seconds: float,
         version: str,
         agent: str,
+        trace: str | msgspec.UnsetType = msgspec.UNSET,
     ) -> None:
         """Write one line. *sent* is bytes of body; *agent* is the client's ``user-agent``, or nothing."""
         now = self._now()
@@ -104,6 +106,7 @@ class AccessLog:
                     round(seconds, 6),
                     version,
                     agent[:MAX_AGENT],
+                    trace=trace,
                 )
             )
         )

@@ -81,6 +81,7 @@ Watched: TypeAlias = Literal[
     "entrepot_tasks",
     "entrepot_threads_busy",
     "entrepot_log_lines_dropped_total",
+    "entrepot_trace_spans_total",
 ]
 
 HISTOGRAMS: frozenset[Watched] = frozenset(("entrepot_store_commit_seconds",))
@@ -133,6 +134,7 @@ WATCHED: Mapping[Watched, tuple[str, str]] = {
     "entrepot_tasks": ("Tasks of the event loop.", ""),
     "entrepot_threads_busy": ("Worker threads at work, of those that hash, compare and read.", ""),
     "entrepot_log_lines_dropped_total": ("Log lines lost because nobody read them.", ""),
+    "entrepot_trace_spans_total": ("Spans of traces, by what became of them.", "outcome"),
 }
 """name -> (help, label or nothing). A counter's name ends in ``_total``; what is no histogram either is a gauge."""
 

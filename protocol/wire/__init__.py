@@ -11,4 +11,5 @@ largest size and a rate, and whoever breaks one is cut off.
 * ``descriptor``  what a node says of itself, signed, for others to pass on
 * ``transfer``    the calls: announcements, manifests, chunk maps, chunks
 * ``joining``     the two bodies of a join
+* ``traceparent`` which trace a request belongs to
 """

@@ -20,13 +20,14 @@ class Site:
     data: Path
     port: int
     peer_port: int
+    configuration: str = ""  # The text of a TOML file.
     server: Server | None = None
 
     def start(self) -> Server:
         """Start the node, or return the one that runs."""
         if self.server is None:
             options = ["--peer-listen", f"127.0.0.1:{self.peer_port}"]
-            self.server = start_node(self.data, port=self.port, options=options)
+            self.server = start_node(self.data, port=self.port, options=options, configuration=self.configuration)
         return self.server
 
     def kill(self) -> None:
@@ -59,9 +60,9 @@ class Federation:
         self.b.stop()
 
 
-def found(folder: Path) -> Federation:
+def found(folder: Path, *, configuration: str = "") -> Federation:
     """Make and start both nodes, with the commands that a person would use."""
-    a, b = (Site(folder / name, processes.free_port(), processes.free_port()) for name in "ab")
+    a, b = (Site(folder / name, processes.free_port(), processes.free_port(), configuration) for name in "ab")
     command("init", "--data", a.data, "--account", ACCOUNT, "--region", A_REGION)
     a.start()
     try:

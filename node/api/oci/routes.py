@@ -80,7 +80,7 @@ def oci_application(
                 refusal.headers = (("allow", ", ".join(allowed)),)
                 return refused(refusal)
             case found:
-                request.params = found.params
+                request.params, request.route = found.params, found.route.pattern
                 before = writer.commits
                 try:
                     caller = caller_of(request)

@@ -92,7 +92,7 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         f"listen.tls_key ({path}, line 2): \"{{'x': 1}}\" is not text that is not empty",
         f"registry.create_on_push ({path}, line 8): 'anny' is not one of any, never, templates; did you mean 'any'?",
         f"registry.manifest_limit ({path}, line 9): '4' is not an integer from 65536 to 67108864",
-        f"registry.colour ({path}, line 10): unknown; [registry] has create_on_push, missing_content, manifest_limit",
+        f"registry.colour ({path}, line 10): unknown; [registry] has create_on_push, missing_content, manifest_limit, read_only",
         f"limits.streams ({path}, line 12): '0' is not an integer from 1 to 1000",
         f"limits.idle ({path}, line 13): 'True' is not a number above 0 and up to 86400",
         f"limits.level ({path}, line 14): unknown; did you mean log.level?",
@@ -107,7 +107,7 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         ("a = 1\na = 2\n", ", line 2: not TOML"),
         ("listen = 5\n", ", line 1): has to be a table: [listen]"),
         ("[[listen]]\npeer = 1\n", "): has to be a table: [listen]"),
-        ("zebra = 5\n", ", line 1): unknown; the sections are node, listen, registry, limits, log"),
+        ("zebra = 5\n", ", line 1): unknown; the sections are node, listen, registry, limits, log, tracing"),
         ('listen.address = []\n', ", line 1): '[]' is not a list of 1 to 16 texts"),
         ('listen = { address = ["x"] }\n', ", line 1): not an address: 'x'"),
         ("x = " + "[" * 10_000, "not TOML"),
@@ -158,6 +158,14 @@ def test_a_variable_that_is_wrong_is_named(environ: dict[str, str], problem: str
         ({"listen.peer": "10.0.0.1:6000", "listen.advertise": "10.0.0.1:0"}, "nobody can dial"),
         ({"listen.address": "127.0.0.1:5,127.0.0.1:5"}, "listen.address (command line): 127.0.0.1:5 is listened"),
         ({"listen.peer": "127.0.0.1:5000"}, "listen.peer (command line): 127.0.0.1:5000 is listened"),
+        ({"tracing.headers_file": "h"}, "tracing.headers_file (command line): there is nobody"),
+        ({"tracing.endpoint": "collector:4318"}, "write http://HOST:4318"),
+        ({"tracing.endpoint": "ftp://collector"}, "write http://HOST:4318"),
+        ({"tracing.endpoint": "http://"}, "write http://HOST:4318"),
+        ({"tracing.endpoint": "http://u:p@collector:4318"}, "goes into headers_file"),
+        ({"tracing.endpoint": "http://collector:4318/?key=x"}, "goes into headers_file"),
+        ({"tracing.endpoint": "http://collector:99999"}, "not a URL"),
+        ({"tracing.endpoint": "http://collector:4318/a b"}, "goes into headers_file"),
     ],
 )
 def test_what_does_not_go_together(overrides: dict[str, object], problem: str) -> None:
@@ -168,6 +176,8 @@ def test_what_does_not_go_together(overrides: dict[str, object], problem: str) -
 @pytest.mark.parametrize(
     "overrides",
     [
+        {"tracing.endpoint": "https://collector.example:4318/otlp", "tracing.headers_file": "h"},
+        {"tracing.endpoint": "http://[::1]:4318"},
         {"listen.address": "0.0.0.0:5000", "listen.allow_open_network": True, **TLS},
         {"listen.address": "[::]:5000", "listen.allow_open_network": True},
         {"listen.address": "127.0.0.1:0,127.0.0.1:0,[::1]:5000,localhost:5000,127.9.9.9:1"},
