@@ -92,7 +92,8 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         f"listen.tls_key ({path}, line 2): \"{{'x': 1}}\" is not text that is not empty",
         f"registry.create_on_push ({path}, line 8): 'anny' is not one of any, never, templates; did you mean 'any'?",
         f"registry.manifest_limit ({path}, line 9): '4' is not an integer from 65536 to 67108864",
-        f"registry.colour ({path}, line 10): unknown; [registry] has create_on_push, missing_content, manifest_limit, read_only",
+        f"registry.colour ({path}, line 10): unknown; "
+        "[registry] has create_on_push, missing_content, manifest_limit, read_only",
         f"limits.streams ({path}, line 12): '0' is not an integer from 1 to 1000",
         f"limits.idle ({path}, line 13): 'True' is not a number above 0 and up to 86400",
         f"limits.level ({path}, line 14): unknown; did you mean log.level?",
