@@ -6,6 +6,8 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from protocol.errors import EntrepotError
+
 _FIRST_PAUSE = 1.0  # Seconds; it doubles up to
 _LAST_PAUSE = 60.0
 
@@ -20,6 +22,8 @@ async def supervise(name: str, job: Job, failed: Callable[[str], None]) -> None:
         began = trio.current_time()
         try:
             await job()
+        except EntrepotError as error:  # The disk failed, say: no bug, and told as such.
+            structlog.get_logger().warning("job failed", job=name, reason=str(error), again_in=pause)
         except Exception:  # noqa: BLE001 - the root of this task.
             structlog.get_logger().exception("job failed", job=name, again_in=pause)
         failed(name)

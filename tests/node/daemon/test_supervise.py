@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from node.daemon.supervise import supervise
+from protocol.errors import StoreReadOnly
 
 
 async def test_a_job_that_fails_is_started_again_after_a_pause_that_grows(
@@ -29,6 +30,20 @@ async def test_a_job_that_fails_is_started_again_after_a_pause_that_grows(
     assert pauses[:7] == [2, 4, 8, 16, 32, 60, 60]
     assert [(log["event"], log["job"]) for log in logs] == [("job failed", "test")] * len(started)
     assert failed == ["test"] * len(started)
+
+
+async def test_what_is_expected_to_fail_is_told_without_a_traceback(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def job() -> None:
+        raise StoreReadOnly("the disk failed")
+
+    with structlog.testing.capture_logs() as logs:
+        nursery.start_soon(supervise, "test", job, lambda _: None)
+        await trio.sleep(1)
+    [log] = logs
+    assert (log["event"], log["reason"]) == ("job failed", "the disk failed")
+    assert "exc_info" not in log
 
 
 async def test_one_that_ran_for_long_is_started_again_at_once(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
