@@ -19,6 +19,7 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules
 * ``events``       what happened
+* ``readonly``     read-only mode, on and off
 * ``peers``        the other nodes
 * ``config``       check and show the configuration, print its schema
 * ``version``      what is installed
