@@ -185,6 +185,12 @@ class NotReady(Refusal):
     status, oci, ecr = 409, "UNSUPPORTED", "ValidationException"
 
 
+class ReloadRefused(Refusal):
+    """A changed configuration is not taken over, for something in it is wrong; the message says what, and where."""
+
+    status, oci, ecr = 422, "UNSUPPORTED", "ValidationException"
+
+
 class InvitationRefused(Refusal):
     """A token to join with that is unknown, used or out of date."""
 

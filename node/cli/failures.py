@@ -47,4 +47,6 @@ def failure(status: int, message: str) -> Failed:
     """Return what a refusal with the HTTP *status* means to the command line."""
     if status == HTTPStatus.NOT_FOUND:
         return NotFound(message)
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return WrongUsage(message)  # Of a configuration.
     return Refused(message) if status < HTTPStatus.INTERNAL_SERVER_ERROR else Failed(message)

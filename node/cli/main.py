@@ -40,6 +40,7 @@ COMMANDS = {
     "events": Row("node.cli.events", "events", "What happened: events, from any position."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
+    "reload": Row("node.cli.reload", "reload", "Take over a changed configuration."),
     "config": Row("node.cli.config", "config", "The configuration."),
     "version": Row("node.cli.version", "version", "Show the version."),
 }

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -47,7 +48,8 @@ KEYS = {
 def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object) -> None:
     """Start a node.
 
-    Runs until it gets SIGTERM or SIGINT, and then lets requests in flight finish. Flags win over the environment
+    Runs until it gets SIGTERM or SIGINT, and then lets requests in flight finish; a second one cuts them. SIGHUP and
+    `entrepot reload` take over a changed file and certificate. Flags win over the environment
     (ENTREPOT_LISTEN__ADDRESS=...), that over the file; `entrepot config schema` names every key. An empty data
     directory on a loopback address initializes itself, for a node without peers.
 
@@ -55,11 +57,11 @@ def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object)
     """
     overrides = {KEYS[name]: value for name, value in flags.items() if value not in {None, (), False}}
     try:
-        config = load(file, os.environ, overrides)
+        code = run_node(
+            partial(load, file, os.environ, overrides), announce=_announcement(as_json=as_json, hints=hints)
+        )
     except ConfigInvalid as error:
         raise WrongUsage(str(error)) from error
-    try:
-        code = run_node(config, announce=_announcement(as_json=as_json, hints=hints))
     except (OSError, ExceptionGroup) as error:
         raise _expected(error) from error
     sys.exit(code)

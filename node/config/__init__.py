@@ -8,5 +8,6 @@ named by its dotted key, as ``listen.address``, and by where it was set, all of 
 * ``rules``      what no single value can be wrong about
 * ``places``     the line of a file where a key is set
 * ``load``       from file, environment and flags to ``Config``
+* ``live``       what takes effect without a restart
 * ``show``       ``Config`` as TOML, and its JSON schema
 """

@@ -6,6 +6,10 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``main``       the process: log, identity, the tree of nurseries
 * ``doors``      the ports and the control socket
 * ``observing``  what is counted, logged and traced of each request
+* ``certificate``  what clients are shown, and its replacement
+* ``signals``    TERM, INT, HUP
+* ``reload``     a changed configuration and certificate, taken over whole or not at all
+* ``inforce``    what a configuration changes of the parts
 * ``peering``    what peers are given of the registry, and the registry of peers
 * ``control``    what commands ask of peers
 * ``jobs``       the table of what runs beside the doors

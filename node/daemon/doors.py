@@ -18,11 +18,9 @@ from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
 from node.http.message import Application
 from node.http.serve import serve
-from node.http.tls import client_context
 from node.telemetry.access import AccessLog
 from node.telemetry.metrics import Metrics
 from node.telemetry.tracing import Tracer
-from protocol.errors import NotReady
 
 SOCKET = "control.sock"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -38,14 +36,13 @@ class Listeners:
 
 
 @contextmanager
-def listening(config: Config) -> Iterator[Listeners]:
-    """Listen wherever *config* says, for as long as the block.
+def listening(config: Config, tls: ssl.SSLContext | None) -> Iterator[Listeners]:
+    """Listen wherever *config* says, for as long as the block; with *tls* at the client ports.
 
     Raises:
         OSError: an address is in use or not ours.
-        NotReady: the certificate or its key cannot be read.
     """
-    listen, tls = config.listen, _tls(config)
+    listen = config.listen
     names = {*_LOOPBACK, *(host_port_name(one) for one in listen.public_hosts)}
     opened: list[Listener] = []
     try:
@@ -68,21 +65,6 @@ def listening(config: Config) -> Iterator[Listeners]:
         (Path(config.node.data) / SOCKET).unlink(missing_ok=True)
 
 
-def _tls(config: Config) -> ssl.SSLContext | None:
-    certificate, key = config.listen.tls_certificate, config.listen.tls_key
-    if certificate is None or key is None:
-        return None
-    for name in (certificate, key):
-        try:
-            Path(name).read_bytes()
-        except OSError as error:
-            raise NotReady(f"{name}: {error.strerror}; it has to be a PEM file that this user can read") from error
-    try:
-        return client_context(Path(certificate), Path(key))
-    except OSError as error:  # ssl.SSLError is one.
-        raise NotReady(f"{certificate} and {key} are not a certificate and its key in PEM: {error}") from error
-
-
 def host_port_name(public_host: str) -> str:
     """Return the name of HOST or HOST:PORT, lower-case and without brackets."""
     name = (
@@ -93,27 +75,28 @@ def host_port_name(public_host: str) -> str:
     return name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Door:
-    """One application and where it is served."""
+    """One application and where it is served. ``limits`` and ``grace`` may be replaced while it is."""
 
     name: str  # As metrics count it.
     listeners: list[Listener]
     application: Application
     limits: Limits
+    grace: float = 1.0  # Seconds that requests in flight have when the node stops.
     counts: Counts = field(default_factory=Counts)
 
 
 async def serve_door(
-    door: Door, metrics: Metrics, access: AccessLog | None, tracer: Tracer, *, stopping: trio.Event, grace: float
+    door: Door, metrics: Metrics, access: AccessLog | None, tracer: Tracer, *, stopping: trio.Event
 ) -> None:
-    """Serve *door* until *stopping* is set, then let requests in flight finish within *grace* seconds."""
+    """Serve *door* until *stopping* is set, then let requests in flight finish within its grace."""
     await serve(
         door.listeners,
         counted(door.name, door.application, metrics, tracer),
-        limits=door.limits,
+        limits=lambda: door.limits,
         stopping=stopping,
-        grace=grace,
+        grace=lambda: door.grace,
         observe=observer(door.name, metrics, access),
         hit=metrics.count_limit_hit,
         report=partial(_report, metrics),

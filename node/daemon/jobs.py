@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from node.config.settings import Config
 from node.daemon.heap import trim_heap_forever
 from node.daemon.peering import Peering
+from node.daemon.reload import Reloader
 from node.daemon.supervise import Job
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
@@ -14,11 +14,13 @@ from node.registry.replication import FOLLOWER, follow_journal
 from node.registry.uploads import spare_nothing
 
 
-def jobs_of(config: Config, registry: Registry, peering: Peering) -> dict[str, Job]:
-    """Return all jobs of a node by name."""
+def jobs_of(registry: Registry, peering: Peering, reloader: Reloader) -> dict[str, Job]:
+    """Return all jobs of a node by name; what they take from the configuration they ask for when they need it."""
+    running = reloader.running
     return {
         "heap": partial(trim_heap_forever, partial(spare_nothing, registry)),
-        "expiry": partial(expire_forever, registry, after=config.limits.upload_expiry_hours * 3600.0),
+        "expiry": partial(expire_forever, registry, after=lambda: running.config.limits.upload_expiry_hours * 3600.0),
+        "certificate": reloader.watch_certificate,
         "collection": partial(collect_forever, registry),
         "disk": partial(watch_disk_forever, registry),
         FOLLOWER: partial(follow_journal, registry),

@@ -45,7 +45,7 @@ def observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
         span = request.span
         if span is not None:
             _end(span, answered)
-        if access is not None:
+        if access is not None and access.is_on:
             access.write(
                 request_id=request.id,
                 client=request.client,

@@ -3,7 +3,8 @@
 import errno
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -28,18 +29,18 @@ _PASSING = {errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.EN
 class _Census:
     """Counts open connections, in all and for each address."""
 
-    def __init__(self, limits: Limits, hit: Hit, counts: Counts) -> None:
-        self._limits = limits
+    def __init__(self, limits: Callable[[], Limits], hit: Hit, counts: Counts) -> None:
+        self.limits = limits
         self._hit = hit
         self._counts = counts
         self._each: Counter[str] = Counter()
 
     def admit(self, client: str) -> bool:
         """Whether there is room for one more of *client*; it is counted if so. A Unix socket has no address."""
-        if self._counts.connections >= self._limits.connections:
+        if self._counts.connections >= self.limits().connections:
             self._hit("connections")
             return False
-        if client and self._each[client] >= self._limits.connections_each:
+        if client and self._each[client] >= self.limits().connections_each:
             self._hit("connections_each")
             return False
         self._counts.connections += 1
@@ -59,9 +60,9 @@ async def serve(  # noqa: PLR0913 - the parts that the composition root hands ov
     listeners: Sequence[Listener],
     application: Application,
     *,
-    limits: Limits,
+    limits: Callable[[], Limits],
     stopping: trio.Event,
-    grace: float,
+    grace: Callable[[], float],
     observe: Observe,
     hit: Hit,
     report: Report,
@@ -75,16 +76,17 @@ async def serve(  # noqa: PLR0913 - the parts that the composition root hands ov
     Args:
         listeners: closed on the way out, and first of all when draining begins.
         application: answers every request, in the task of its connection or stream.
-        limits: hold for all listeners together.
+        limits: asked for each new connection; those in all hold for all listeners together.
         stopping: set once, by the signal task or the admin API. Idle connections are then closed at once.
-        grace: seconds that requests in flight have left; what remains then is cut.
+        grace: asked when draining begins: seconds that requests in flight have left; what remains then is cut.
         observe: told of each response.
         hit: counts the limits that were hit.
         report: logs what is a bug of ours. The connection it happened on ends, the server does not.
         counts: where connections and bytes are counted, for whoever shows them.
     """
     counts = counts or Counts()
-    engine = Engine(application, limits, observe, hit, report, stopping, SendQueues(limits), Senders(counts))
+    queues = SendQueues(limits())
+    engine = Engine(application, limits(), observe, hit, report, stopping, queues, Senders(counts))
     census = _Census(limits, hit, counts)
     async with trio.open_nursery() as watching:
         watching.start_soon(engine.queues.watch_forever)
@@ -94,7 +96,7 @@ async def serve(  # noqa: PLR0913 - the parts that the composition root hands ov
                     accepting.start_soon(_accept_forever, engine, listener, connections, census)
                 await stopping.wait()
                 accepting.cancel_scope.cancel()
-            connections.cancel_scope.deadline = trio.current_time() + grace
+            connections.cancel_scope.deadline = trio.current_time() + grace()
             for end_if_idle in list(engine.endings.values()):
                 end_if_idle()
         watching.cancel_scope.cancel()
@@ -117,6 +119,8 @@ async def _accept_forever(engine: Engine, listener: Listener, connections: trio.
                     raise
                 continue
             client = peer[0] if isinstance(peer, tuple) else ""
+            if census.limits() is not engine.limits:
+                engine = replace(engine, limits=census.limits())  # For the connections to come.
             if census.admit(client):
                 connections.start_soon(_connection, engine, listener, sock, client, census)
             else:

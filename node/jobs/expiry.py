@@ -1,5 +1,7 @@
 """Drops uploads that nobody feeds any more."""
 
+from collections.abc import Callable
+
 import trio
 
 from node.registry.registry import Registry
@@ -9,8 +11,8 @@ INTERVAL = 60  # Seconds between two looks.
 IDLE = 300  # Seconds after which an upload is kept on disk alone.
 
 
-async def expire_forever(registry: Registry, *, after: float) -> None:
+async def expire_forever(registry: Registry, *, after: Callable[[], float]) -> None:
     """Drop, for ever, uploads *after* that many seconds without a byte."""
     while True:
         await trio.sleep(INTERVAL)
-        await expire_uploads(registry, after=after, idle=IDLE)
+        await expire_uploads(registry, after=after(), idle=IDLE)

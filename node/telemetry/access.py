@@ -66,8 +66,10 @@ class AccessLog:
     """Writes a line for each request; for the event loop's thread only."""
 
     def __init__(self, lines: Lines, line: Format = json_line, *, now: Callable[[], float] = time.time) -> None:
+        self.is_on = True
+        """Whether whoever has requests to tell of should; it may change at any time."""
+        self.line = line
         self._lines = lines
-        self._format = line
         self._now = now
         self._second = -1
         self._stamp = ""  # Date and time of that second: formatting it costs more than all the rest.
@@ -94,7 +96,7 @@ class AccessLog:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
         at = f"{self._stamp}{int((now - second) * 1000):03d}Z"
         self._lines.write(
-            self._format(
+            self.line(
                 Access(
                     at,
                     request_id,

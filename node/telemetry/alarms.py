@@ -17,6 +17,15 @@ AlarmName: TypeAlias = Literal[
     "disk-failed",
     "damaged-content",
     "old-reader",
+    "reload-refused",
+    "certificate-refused",
+    "certificate-expiring",
+    "clock-wrong",
+    "descriptors-low",
+    "job-failing",
+    "log-lost",
+    "loop-late",
+    "memory-low",
 ]
 
 REMEDIES: Mapping[AlarmName, str] = {
@@ -24,6 +33,15 @@ REMEDIES: Mapping[AlarmName, str] = {
     "disk-failed": "look at the disk and its log; pulls go on, and pushes as soon as a write comes through",
     "damaged-content": "run `entrepot check --deep` on the stopped node for the whole list; push what is named again",
     "old-reader": "end the backup or command that reads for so long; the store grows until then",
+    "reload-refused": "correct what is named, then `entrepot reload`; the node runs on with what it had",
+    "certificate-refused": "put a certificate and its key in place that belong together; clients see the old one",
+    "certificate-expiring": "renew it; files of a client certificate that are replaced are taken within a minute",
+    "clock-wrong": "set the clock (NTP); pushes and collection go on by themselves then, pulls do meanwhile",
+    "descriptors-low": "raise the limit (LimitNOFILE, ulimit -n), or lower limits.connections",
+    "job-failing": "look for `job failed` in the log; the rest of the node works, this job is tried again each minute",
+    "log-lost": "make room for the log, or start what reads it; requests are answered meanwhile",
+    "loop-late": "look for `the loop was held up` in the log, and at the CPU: another program may take it",
+    "memory-low": "give the node more (MemoryMax, the limit of the container), or lower limits.connections",
 }
 """name -> what an operator does about it."""
 

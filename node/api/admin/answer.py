@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 import structlog
 
-from node.api.admin.control import PeerControl
+from node.api.admin.control import NodeControl, PeerControl
 from node.http.message import Request, Response
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
@@ -30,6 +30,7 @@ class Admin:
 
     registry: Registry
     peers: PeerControl
+    node: NodeControl
     version: str
     damaged: Callable[[Damaged], None] = _log_damage
     """Told of stored bytes that failed their check."""

@@ -1,7 +1,7 @@
-"""What the admin door is handed for everything that concerns peers, and what these functions return.
+"""What the admin door is handed for what concerns peers and the node as a whole, and what these functions return.
 
-``node.peers`` is a sister room, so ``node.daemon`` passes its doings in as functions. The structs are the JSON that
-the command line prints.
+``node.peers`` is a sister room and ``node.daemon`` above, so what they do comes in as functions. The structs are the
+JSON that the command line prints.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,6 +58,21 @@ class PeerSeen(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...]
     state: str  # ``up`` or ``down``: whether there is a session with it.
     since: float | None = None  # UTC, seconds since 1970; None: never seen.
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload came to."""
+
+    applied: tuple[str, ...]  # Dotted keys of the configuration.
+    restart: tuple[str, ...]  # Those that have changed and need a restart.
+    certificate: bool  # Whether clients are shown another one from now on.
+
+
+@dataclass(frozen=True, slots=True)
+class NodeControl:
+    """What the node as a whole can be asked to do."""
+
+    reload: Callable[[], Awaitable[Reloaded]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Operating the node: alarms and read-only mode."""
+"""Operating the node: alarms, reload, read-only mode."""
 
 import msgspec
 
@@ -19,6 +19,12 @@ async def get_alarms(admin: Admin, caller: Caller, _request: Request) -> Respons
     """``GET /admin/v1/alarms``: what is raised, each with what to do, and whether pushes are taken."""
     admin.registry.authorize(caller, "ecr:DescribeRegistry", None)
     return json({"condition": condition(admin.registry), "alarms": admin.registry.alarms.raised()})
+
+
+async def post_reload(admin: Admin, caller: Caller, _request: Request) -> Response:
+    """``POST /admin/v1/reload``: 200 and what came of it; 422 and what is wrong, where nothing was changed."""
+    admin.registry.authorize(caller, "ecr:PutAccountSetting", None)
+    return json(await admin.node.reload())
 
 
 async def get_read_only(admin: Admin, caller: Caller, _request: Request) -> Response:

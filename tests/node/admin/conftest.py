@@ -10,8 +10,10 @@ from node.api.admin.control import (
     AuthorityShown,
     InvitationAsked,
     Invited,
+    NodeControl,
     PeerControl,
     PeerSeen,
+    Reloaded,
     TrustAsked,
     TrustedAccount,
 )
@@ -21,7 +23,7 @@ from node.store.store import open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
 from protocol.auth.names import Account, Region, RegistryName
-from protocol.errors import Denied, ParameterInvalid
+from protocol.errors import Denied, ParameterInvalid, ReloadRefused
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
 
@@ -59,6 +61,13 @@ def peer_control() -> PeerControl:
     )
 
 
+def node_control() -> NodeControl:
+    async def reload() -> Reloaded:
+        raise ReloadRefused("nothing was changed: listen.address: no")
+
+    return NodeControl(reload)
+
+
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
     (tmp_path / "data").mkdir()
@@ -74,4 +83,4 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             transits=Transits(store, lambda: 1_800_000_000.0),
             alarms=Alarms(lambda: 1_800_000_000.0),
         )
-        yield Admin(registry, peer_control(), "1.2.3")
+        yield Admin(registry, peer_control(), node_control(), "1.2.3")

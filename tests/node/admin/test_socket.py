@@ -25,14 +25,14 @@ async def command(data: Path, *args: str) -> Result:
 async def test_a_command_reaches_the_node(admin: Admin, tmp_path: Path, folder: str) -> None:
     data = tmp_path / folder
     data.mkdir(parents=True)
-    stopping = trio.Event()
+    stopping, limits = trio.Event(), Limits()
     listener = Listener(listen_unix(data / "control.sock"))
     assert stat.S_IMODE((data / "control.sock").stat().st_mode) == 0o600
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
             partial(
-                serve, [listener], admin_application(admin), limits=Limits(), stopping=stopping, grace=1,
-                observe=lambda _: None, hit=lambda _: None, report=lambda _: None,
+                serve, [listener], admin_application(admin), limits=lambda: limits, stopping=stopping,
+                grace=lambda: 1.0, observe=lambda _: None, hit=lambda _: None, report=lambda _: None,
             )
         )  # fmt: skip
         put = await command(data, "pull-through", "put", "team/", "--registry", "222222222222/us-east-1")

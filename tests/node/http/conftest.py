@@ -16,6 +16,7 @@ def start(nursery: trio.Nursery) -> Start:
         application: Application, *, grace: float = 5, listener: Listener | None = None, limits: Limits | None = None
     ) -> Server:
         listener = listener or Listener(listen_tcp("127.0.0.1", 0))
+        allowed = limits or Limits()
         name = listener.sock.getsockname()
         server = Server(name[1] if isinstance(name, tuple) else 0, trio.Event())
 
@@ -23,9 +24,9 @@ def start(nursery: trio.Nursery) -> Start:
             await serve(
                 [listener],
                 application,
-                limits=limits or Limits(),
+                limits=lambda: allowed,
                 stopping=server.stopping,
-                grace=grace,
+                grace=lambda: grace,
                 observe=server.answered.append,
                 hit=lambda name: server.hits.update([name]),
                 report=server.bugs.append,

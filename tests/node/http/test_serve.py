@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
 from node.http.message import Request, Response
-from node.http.tls import client_context
+from node.http.tls import Pair, client_context
 from tests.node.http.serving import Server, Start, read_all
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -135,6 +135,11 @@ def make_identity(folder: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
+def pair(identity: tuple[Path, Path]) -> Pair:
+    certificate, key = identity
+    return Pair(certificate.read_bytes(), key.read_bytes())
+
+
 def trusting(identity: tuple[Path, Path], *protocols: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(identity[0]))
     if protocols:
@@ -154,7 +159,7 @@ async def secure(server: Server, context: ssl.SSLContext) -> trio.SSLStream[trio
 
 @pytest.mark.parametrize(("offer", "chosen"), [((), None), (("http/1.1",), "http/1.1"), (("h2", "http/1.1"), "h2")])
 async def test_tls(start: Start, identity: tuple[Path, Path], offer: tuple[str, ...], chosen: str | None) -> None:
-    server = await start(hello, listener=Listener(listen_tcp("127.0.0.1", 0), client_context(*identity)))
+    server = await start(hello, listener=Listener(listen_tcp("127.0.0.1", 0), client_context(pair(identity))))
     stream = await secure(server, trusting(identity, *offer))
     assert stream.selected_alpn_protocol() == chosen
     if chosen != "h2":
@@ -164,7 +169,7 @@ async def test_tls(start: Start, identity: tuple[Path, Path], offer: tuple[str, 
 
 
 async def test_old_tls_is_refused(start: Start, identity: tuple[Path, Path]) -> None:
-    server = await start(hello, listener=Listener(listen_tcp("127.0.0.1", 0), client_context(*identity)))
+    server = await start(hello, listener=Listener(listen_tcp("127.0.0.1", 0), client_context(pair(identity))))
     context = trusting(identity)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("AES128-SHA:ECDHE-ECDSA-AES128-SHA")
@@ -176,7 +181,7 @@ async def test_old_tls_is_refused(start: Start, identity: tuple[Path, Path]) -> 
 async def test_a_handshake_has_ten_seconds(
     start: Start, identity: tuple[Path, Path], autojump_clock: MockClock
 ) -> None:
-    server = await start(hello, listener=Listener(listen_tcp("127.0.0.1", 0), client_context(*identity)))
+    server = await start(hello, listener=Listener(listen_tcp("127.0.0.1", 0), client_context(pair(identity))))
     async with await server.connect() as stream:
         begun = trio.current_time()
         await stream.send_all(b"\x16\x03\x01\x02\x00\x01")
@@ -193,7 +198,7 @@ async def test_a_peer_may_show_a_certificate(start: Start, identity: tuple[Path,
         seen.append(request.certificate)
         return Response(200)
 
-    context = client_context(*identity)
+    context = client_context(pair(identity))
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(cadata=identity[0].read_text())

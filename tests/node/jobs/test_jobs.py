@@ -75,7 +75,7 @@ async def test_uploads_expire_while_the_job_runs(
     upload = await begin_upload(registry, ALICE, APP, "sha256")
     await append_upload(registry, ALICE, APP, upload, source(LARGE))
     world.now += DAY + 1
-    nursery.start_soon(lambda: expire_forever(registry, after=DAY))
+    nursery.start_soon(lambda: expire_forever(registry, after=lambda: DAY))
     await trio.testing.wait_all_tasks_blocked()
     assert rows(registry) == 1  # The first look comes after a minute.
     mock_clock.jump(61)

@@ -96,9 +96,9 @@ class Cluster:
         world = World(answer, time.time, Random(1), () if hidden else (address,))
         server = partial(
             serve,
-            limits=PEER_LIMITS,
+            limits=lambda: PEER_LIMITS,
             stopping=trio.Event(),
-            grace=1,
+            grace=lambda: 1.0,
             observe=ignore,
             hit=ignore,
             report=self.bugs.append,
