@@ -18,6 +18,9 @@
 * ``damage``     what is damaged: noticed, and kept until it is mended
 * ``space``      how much room there is to write
 * ``readers``    who reads for long, and keeps pages from being used again
+* ``lock``       one process for a data directory
+* ``format``     the version of what is on disk, and the way from each to the next
+* ``whole``      what can be told of an LMDB file before it is opened
 * ``store``      opens all of it, once, under a lock
 
 What takes a ``ReadTxn`` sees one consistent state and never waits. What takes a ``WriteTxn`` runs on a writer's

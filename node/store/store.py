@@ -1,7 +1,5 @@
 """The whole store: opened once, under a lock, with the version of its format checked first."""
 
-import fcntl
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -13,16 +11,16 @@ import trio
 
 from node.store.chunks import MAP_SIZE, Chunks, open_chunks
 from node.store.extents import Leases, Verified
+from node.store.format import prepare, require_current
 from node.store.ingest import Sink
+from node.store.lock import held
 from node.store.meta import Meta, open_meta
 from node.store.pages import BALLAST, Pages, allocate_lock
 from node.store.readers import Readers
 from node.store.space import RESERVE, Space
+from node.store.whole import require_sound
 from node.store.writer import Writer, open_writer
 from protocol.errors import Damaged, NotReady
-
-FORMAT = "entrepot 1\n"
-"""What the file ``FORMAT`` says. A node refuses every other text: it would misread what lies beside it."""
 
 _CHUNKS_PER_COMMIT = 16  # 16 MiB: as fast as plain files with fsync.
 
@@ -66,12 +64,14 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
     """Open the store in the directory *path*, which exists and may be empty; writes end with the block.
 
     Raises:
-        NotReady: another process holds it, its format is not known here, or it cannot be read or written.
+        NotReady: another process holds it, its format is not known here, its files are not whole, or it cannot be
+            read or written; the message says what to do.
     """
-    with _lock(path):
-        _check_format(path)
+    with held(path):
+        prepare(path)
         for name in ("meta", "chunks"):
             (path / name).mkdir(mode=0o700, exist_ok=True)
+            require_sound(path / name)
         with ExitStack() as opened:
             try:
                 for name in ("meta", "chunks"):
@@ -126,10 +126,10 @@ def open_stopped(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[StoppedSto
         NotReady: another process holds it, its format is not known here, or there is none that is whole.
         Damaged: in the block, where LMDB cannot find its way any more.
     """
-    if not (path / "FORMAT").exists():
-        raise NotReady(f"there is no store in {path}")
-    with _lock(path):
-        _check_format(path)
+    require_current(path)
+    with held(path):
+        for name in ("meta", "chunks"):
+            require_sound(path / name)
         with ExitStack() as opened:
             try:
                 meta = opened.enter_context(open_meta(path / "meta", map_size=map_size, readonly=True))
@@ -151,45 +151,3 @@ def _first_number(meta: Meta, chunks: Chunks) -> int:
         named = int.from_bytes(meta.blobs.numbers.last_key(txn) or b"", "big")
     with chunks.read() as txn:
         return 1 + max(named, chunks.last_number(txn))
-
-
-class _lock:  # noqa: N801 - reads as a verb where it is used.
-    """Hold ``lock`` in the directory by flock for as long as the block."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        try:
-            self._fd = os.open(self._path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise NotReady(
-                f"cannot write to {self._path}: {error.strerror}; give the node a directory of its own"
-            ) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._fd)
-            raise NotReady(
-                f"another node runs on {self._path}; stop it first, or give this one another --data"
-            ) from error
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-def _check_format(path: Path) -> None:
-    file = path / "FORMAT"
-    if not file.exists():
-        if (path / "meta").exists():
-            raise NotReady(f"{path} has a store without a FORMAT file; restore it from a backup")
-        partial = path / "FORMAT.new"
-        with partial.open("w") as out:
-            out.write(FORMAT)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.rename(file)
-        return
-    found = file.read_text()
-    if found != FORMAT:
-        raise NotReady(f"{path} is in format {found.strip()!r} and this version reads {FORMAT.strip()!r}: run that one")

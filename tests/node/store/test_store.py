@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from node.store.blobs import BlobRow
-from node.store.store import FORMAT, Store, open_store
+from node.store.format import FORMAT
+from node.store.store import Store, open_store
 from protocol.errors import NotReady, StoreFull
 from protocol.oci.digest import digest_of
 
