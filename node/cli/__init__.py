@@ -1,8 +1,8 @@
 """The ``entrepot`` command.
 
 A command parses its arguments, asks the node that serves the data directory over its control socket, and prints. Only
-``init``, ``join``, ``serve`` and ``check`` work on the directory itself, the last two with its store, and ``invite``,
-``trust`` and ``authority`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit codes of
+``init``, ``join``, ``serve`` and ``restore`` work on the directory itself, and ``invite``, ``trust``, ``authority``,
+``backup`` and ``check`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit codes of
 ``failures``.
 
 * ``main``         the entry point and the table of commands, which imports only what the one given needs
@@ -15,6 +15,10 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``trust``        accounts that this one trusts
 * ``directory``    what these do where no node runs
 * ``images``       repo, tag, image, du
+* ``backup``       back up a node; list and verify backups
+* ``nodesource``   a running node as the source of a backup
+* ``restore``      a data directory made of a backup
+* ``progress``     how far a long command is, on a terminal
 * ``check``        whether the store of a stopped node is as it has to be
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules

@@ -9,6 +9,7 @@ import http.client
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
@@ -41,6 +42,7 @@ class Control:
 
     def __init__(self, data: Path) -> None:
         self._data = data
+        self._kept: _UnixConnection | None = None  # For many requests of one command: see ``send``.
 
     def running(self) -> bool:
         """Return whether a node answers there."""
@@ -74,8 +76,7 @@ class Control:
             response = connection.getresponse()
             answer = response.read()
         except _NOBODY as error:
-            start = f"entrepot serve --data {self._data}"
-            raise NotRunning(f"no node is running on {self._data}; start one: {start}") from error
+            raise self._nobody() from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         finally:
@@ -91,6 +92,55 @@ class Control:
             after = answer.get("next")
             if after is None:
                 return
+
+    def send(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """Send one of many requests over a connection that is kept, and return its answer as it came; as ``call``."""
+        with self.streaming(method, path, body) as response:
+            return response.read()
+
+    @contextmanager
+    def streaming(self, method: str, path: str, body: bytes = b"") -> Iterator[http.client.HTTPResponse]:
+        """Send a request over the connection that is kept, and give its answer to be read piece by piece.
+
+        Raises:
+            NotRunning: nobody answers at the socket.
+            NotFound, Refused, Failed: the node's own answer, by its status.
+            http.client.IncompleteRead, OSError: the answer was broken off.
+        """
+        response = self._answer(method, path, body)
+        if response.status >= 400:
+            _decoded(response.status, response.read())
+        try:
+            yield response
+        finally:
+            if not response.isclosed():
+                self.close()  # What is left of it would be taken for the next answer.
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _answer(self, method: str, path: str, body: bytes) -> http.client.HTTPResponse:
+        fresh = self._kept is None
+        try:
+            if self._kept is None:
+                self._kept = self._connection()
+            headers = {"content-length": str(len(body))} if method == "POST" else {}
+            self._kept.request(method, "/admin/v1/" + path, body or None, headers)
+            return self._kept.getresponse()
+        except _NOBODY as error:
+            self.close()
+            raise self._nobody() from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if not fresh:  # The node ends what was idle for a while, as between two blobs that are hashed.
+                return self._answer(method, path, body)
+            raise self._unreachable(error) from error
+
+    def _nobody(self) -> NotRunning:
+        return NotRunning(f"no node is running on {self._data}; start one: entrepot serve --data {self._data}")
 
     def _unreachable(self, error: Exception) -> Failed:
         if isinstance(error, PermissionError):

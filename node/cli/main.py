@@ -34,6 +34,8 @@ COMMANDS = {
     "tag": Row("node.cli.images", "tag", "Tags."),
     "image": Row("node.cli.images", "image", "Images."),
     "du": Row("node.cli.images", "du", "Show what takes how much room."),
+    "backup": Row("node.cli.backup", "backup", "Back up a node, running or stopped."),
+    "restore": Row("node.cli.restore", "restore", "Make a data directory out of a backup."),
     "check": Row("node.cli.check", "check", "Prove that a store is as it has to be."),
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),

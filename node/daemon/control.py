@@ -1,9 +1,12 @@
 """What commands ask of peers: invitations, the authority, trust, who is there."""
 
 import time
+from functools import partial
 
+from node import __version__
 from node.api.admin.control import (
     AuthorityShown,
+    BackupControl,
     InvitationAsked,
     Invited,
     PeerControl,
@@ -11,12 +14,27 @@ from node.api.admin.control import (
     TrustAsked,
     TrustedAccount,
 )
-from node.peers.identity import Identity
+from node.peers.identity import Identity, identity_files
 from node.peers.invitations import invite
 from node.peers.mesh import Mesh
 from node.peers.trust import add_trust, load_trust, remove_trust
+from node.registry.backup.layout import Certificates
+from node.registry.backup.source import Who
 from protocol.auth.invitation import parse_token
 from protocol.auth.names import account, region
+
+
+def backup_control(identity: Identity) -> BackupControl:
+    """Return what a backup of this node needs of its identity."""
+    return BackupControl(who_is(identity), identity.sign, partial(identity_files, identity))
+
+
+def who_is(identity: Identity) -> Who:
+    """Return what a backup says of the node that it is of."""
+    certificates = Certificates(identity.certificate_pem, identity.authority.pem)
+    return Who(
+        str(identity.registry), identity.name.node, identity.incarnation, f"entrepot {__version__}", certificates
+    )
 
 
 def peer_control(identity: Identity, mesh: Mesh, advertised: tuple[str, ...]) -> PeerControl:

@@ -22,7 +22,7 @@ from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.certificate import ClientCertificate
-from node.daemon.control import peer_control
+from node.daemon.control import backup_control, peer_control
 from node.daemon.doors import Door, Listeners, listening, serve_door
 from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.inforce import put_access, put_limits, put_log, put_rules
@@ -111,7 +111,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 watch(metrics, registry, peering, lines)
                 reloader = Reloader(running, certificate, registry.alarms)
                 peers = peer_control(identity, peering.mesh, advertised)
-                control = Admin(registry, peers, NodeControl(reloader.reload), __version__, partial(_alarm, registry))
+                node, backups = NodeControl(reloader.reload), backup_control(identity)
+                control = Admin(registry, peers, node, backups, __version__, partial(_alarm, registry))
                 doors = _doors(listeners, registry, peering, metrics, control)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, config)

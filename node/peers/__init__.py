@@ -9,6 +9,7 @@ sides, and nothing else. Clocks and randomness are read here and handed to ``pro
 * ``identity``      what makes this node this node: the folder ``identity`` of the data directory
 * ``invitations``   tokens that this node's authority gave out, each good for one node
 * ``nodes``         the nodes that are known, by their descriptors
+* ``vouching``      whose signatures are on a backup
 * ``tls``           contexts for both sides of the peer port, and a fast TLS stream for the dialling one
 * ``frames``        HTTP/2 frames of the dialling side
 * ``stream``        one request of the dialling side, and its response

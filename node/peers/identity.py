@@ -15,7 +15,7 @@ synced and renamed: a crash leaves all of an identity or nothing of it. Account 
 import secrets
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,10 @@ FOLDER = "identity"
 NODES_FILE = "nodes.msgpack"
 KEY_SIZE = 32  # Bytes of a master or registry key.
 _VERSION = 1
+_NOT_KEPT = frozenset({"lock", "invitations.json"})  # A token is good once, also after a restore.
+_ESSENTIAL = frozenset(
+    {"identity.json", "node.key", "node.pem", "authority.pem", "master.key", "registry.key", NODES_FILE}
+)
 _IGNORED = frozenset({"lost+found"})  # In a data directory that is a file system of its own.
 
 
@@ -209,6 +213,49 @@ def new_data(data: Path) -> Iterator[None]:
         unless_done.pop_all()
 
 
+def identity_files(identity: Identity) -> dict[str, bytes]:
+    """Return the files of an identity by name, for a backup that keeps the node's keys; they are secrets."""
+    names = sorted(path.name for path in identity.folder.iterdir() if path.is_file() and path.name not in _NOT_KEPT)
+    return {name: read_file(identity.folder / name) for name in names if not name.startswith(".")}
+
+
+def restore_identity(data: Path, files: Mapping[str, bytes]) -> None:
+    """Write the identity that ``identity_files`` returned, all or nothing; *data* has none.
+
+    Raises:
+        Damaged: a name is none of a file.
+    """
+    if not files.keys() >= _ESSENTIAL or any("/" in name or name.startswith(".") or not name for name in files):
+        raise Damaged("the identity in the backup lacks files, or has others than an identity has")
+    _remove_unfinished(data)
+    folder = data / f"{FOLDER}.new.{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o700)
+    for name, content in files.items():
+        write_file(folder / name, content)
+    folder.rename(data / FOLDER)
+    sync_folder(data)
+
+
+def renew_incarnation(data: Path, *, above: int) -> bytes:
+    """Let the node in *data* write its next records as a new incarnation, with a counter greater than *above*.
+
+    For a store that is older than the node: numbers of its own records may have been given before, and be known to
+    others. Source: reliability.md 3.5, "Journal identity".
+    """
+    folder = data / FOLDER
+    document = _read_document(folder)
+    counter = max(above, int.from_bytes(bytes.fromhex(document.incarnation)[:8], "big")) + 1
+    incarnation = struct.pack(">Q", counter) + secrets.token_bytes(8)
+    document = msgspec.structs.replace(document, incarnation=incarnation.hex())
+    write_file(folder / "identity.json", msgspec.json.format(msgspec.json.encode(document)))
+    return incarnation
+
+
+def add_local_identity(data: Path, *, now: float) -> None:
+    """Make an identity for a node without peers beside what lies in *data*."""
+    _write_new(data, LOCAL_ACCOUNT, LOCAL_REGION, now)
+
+
 def new_node_id() -> NodeId:
     """Draw the id of a new node."""
     return NodeId("".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(16)))
@@ -216,12 +263,16 @@ def new_node_id() -> NodeId:
 
 def _create(data: Path, account: Account, region: Region, now: float) -> Identity:
     with new_data(data):
-        authority_key, key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-        authority = certificates.make_authority(account, authority_key, now=now)
-        name = NodeName(RegistryName(account, region), new_node_id())
-        pem = certificates.sign_node(authority, authority_key, name, key.public_key(), now=now)
-        write_identity(data, Parts(name, key, pem, authority, authority_key, secrets.token_bytes(KEY_SIZE)))
+        _write_new(data, account, region, now)
     return load_identity(data)
+
+
+def _write_new(data: Path, account: Account, region: Region, now: float) -> None:
+    authority_key, key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    authority = certificates.make_authority(account, authority_key, now=now)
+    name = NodeName(RegistryName(account, region), new_node_id())
+    pem = certificates.sign_node(authority, authority_key, name, key.public_key(), now=now)
+    write_identity(data, Parts(name, key, pem, authority, authority_key, secrets.token_bytes(KEY_SIZE)))
 
 
 def _remove_unfinished(data: Path) -> None:

@@ -33,6 +33,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``collection``    what is due to go, goes
 * ``orphans``       chunks that a killed node left over
 * ``disk``          room, failures and old readers, noticed and told
+* ``backup``        backup of a node, and a store made of one
 * ``check``         whether the store is as it has to be: everything derived is worked out again
 * ``pullthrough``   which registry a repository is pulled through from
 """

@@ -134,11 +134,13 @@ class Chunks:
 
 
 @contextmanager
-def open_chunks(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> Iterator[Chunks]:
+def open_chunks(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False, sync: bool = True) -> Iterator[Chunks]:
     """Open the environment in the directory *path*, which exists; close it at the end. Durable, as ``open_meta``."""
     data = path / "data.mdb"
     with (
-        lmdb.open(str(path), map_size=map_size, max_dbs=4, max_readers=256, readonly=readonly, lib_version=0) as env,
+        lmdb.open(
+            str(path), map_size=map_size, max_dbs=4, max_readers=256, readonly=readonly, sync=sync, lib_version=0
+        ) as env,
         data.open("rb") as file,
     ):
         yield Chunks(env, data, file.fileno())

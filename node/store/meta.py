@@ -90,11 +90,12 @@ class Meta:
 
 
 @contextmanager
-def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> Iterator[Meta]:
+def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False, sync: bool = True) -> Iterator[Meta]:
     """Open the environment in the directory *path*, which exists; close it at the end.
 
     Durable: the sync defaults stay. Never ``writemap``, with which a full disk kills the process. ``lib_version=0``
-    holds the 0.9 file format, to which the chunk size is fitted.
+    holds the 0.9 file format, to which the chunk size is fitted. Without *sync* nothing survives a power cut until
+    ``env.sync(True)``: for a store that counts for nothing before it is whole.
     """
     with lmdb.open(
         str(path),
@@ -102,6 +103,7 @@ def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -
         max_dbs=MAX_TABLES,
         max_readers=MAX_READERS,
         readonly=readonly,
+        sync=sync,
         lib_version=0,
     ) as env:
         meta = Meta(

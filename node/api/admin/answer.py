@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 import structlog
 
-from node.api.admin.control import NodeControl, PeerControl
+from node.api.admin.control import BackupControl, NodeControl, PeerControl
 from node.http.message import Request, Response
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
@@ -31,6 +31,7 @@ class Admin:
     registry: Registry
     peers: PeerControl
     node: NodeControl
+    backup: BackupControl
     version: str
     damaged: Callable[[Damaged], None] = _log_damage
     """Told of stored bytes that failed their check."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from node.registry.backup.source import Who
+
 
 class InvitationAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of ``POST /admin/v1/invitations``."""
@@ -73,6 +75,17 @@ class NodeControl:
     """What the node as a whole can be asked to do."""
 
     reload: Callable[[], Awaitable[Reloaded]]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupControl:
+    """What a backup needs of the node's identity."""
+
+    who: Who
+    sign: Callable[[bytes], bytes]
+    """The node's signature; what is signed begins with its purpose."""
+    identity: Callable[[], dict[str, bytes]]
+    """The files of the identity by name: secrets."""
 
 
 @dataclass(frozen=True, slots=True)

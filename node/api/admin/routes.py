@@ -1,6 +1,6 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import events, images, operation, peers, replication, status
+from node.api.admin import backup, events, images, operation, peers, replication, status
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
@@ -40,6 +40,15 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", "/admin/v1/trust", "ecr:PutRegistryPolicy", peers.post_trust),
     Route("GET", "/admin/v1/trust", "ecr:GetRegistryPolicy", peers.get_trust),
     Route("DELETE", "/admin/v1/trust/{account}", "ecr:DeleteRegistryPolicy", peers.delete_trust),
+    Route("GET", "/admin/v1/backup", "entrepot:Backup", backup.get_start),
+    Route("GET", "/admin/v1/backup/record", "entrepot:Backup", backup.get_record),
+    Route("GET", "/admin/v1/backup/records", "entrepot:Backup", backup.get_records),
+    Route("GET", "/admin/v1/backup/rows/{table}", "entrepot:Backup", backup.get_rows),
+    Route("GET", "/admin/v1/backup/blobs/{digest}", "entrepot:Backup", backup.get_blob),
+    Route("POST", "/admin/v1/backup/contents", "entrepot:Backup", backup.post_contents),
+    Route("POST", "/admin/v1/backup/ending", "entrepot:Backup", backup.post_ending),
+    Route("POST", "/admin/v1/backup/signature", "entrepot:Backup", backup.post_signature),
+    Route("GET", "/admin/v1/backup/identity", "entrepot:BackupIdentity", backup.get_identity),
 )
 
 

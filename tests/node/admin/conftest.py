@@ -8,6 +8,7 @@ import pytest
 from node.api.admin.answer import Admin
 from node.api.admin.control import (
     AuthorityShown,
+    BackupControl,
     InvitationAsked,
     Invited,
     NodeControl,
@@ -17,6 +18,8 @@ from node.api.admin.control import (
     TrustAsked,
     TrustedAccount,
 )
+from node.registry.backup.layout import Certificates
+from node.registry.backup.source import Who
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.store.store import open_store
@@ -68,6 +71,11 @@ def node_control() -> NodeControl:
     return NodeControl(reload)
 
 
+def backup_control() -> BackupControl:
+    who = Who(str(NAME), "abcdefghijklmnop", bytes(16), "entrepot 1.2.3", Certificates(b"PEM", b"PEM"))
+    return BackupControl(who, lambda _: bytes(64), lambda: {"node.key": b"secret"})
+
+
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
     (tmp_path / "data").mkdir()
@@ -83,4 +91,4 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             transits=Transits(store, lambda: 1_800_000_000.0),
             alarms=Alarms(lambda: 1_800_000_000.0),
         )
-        yield Admin(registry, peer_control(), node_control(), "1.2.3")
+        yield Admin(registry, peer_control(), node_control(), backup_control(), "1.2.3")

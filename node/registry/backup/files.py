@@ -1,0 +1,85 @@
+"""Files that are there as a whole or not at all: written beside their place, synced, renamed, the folder synced.
+
+Nothing is readable by others at any moment: a backup holds what a registry keeps private, and keys if asked for.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from protocol.errors import NotReady
+
+PARTIAL = ".partial"
+"""End of the name of a file that is being written; there is one writer, so a name needs no more."""
+
+
+def make_folder(path: Path) -> None:
+    """Make *path* and what is missing above it, each durable in the one above."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put *data* at *path*, durably and all at once."""
+    make_folder(path.parent)
+    with writing(path) as file:
+        file_write(file, data)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[int]:
+    """Give a descriptor to write with; the file appears at *path* when the block has ended well.
+
+    What an earlier block left at its beginning is still there: who goes on with it looks at it first, others truncate.
+    """
+    beside = path.with_name(path.name + PARTIAL)
+    fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        yield fd
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def file_write(fd: int, data: bytes) -> None:
+    """Let the file have these bytes and no others."""
+    os.ftruncate(fd, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    write_all(fd, data)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of *data*."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Make what was made, renamed and removed in *path* durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the file *path* by flock; ``NotReady`` with *busy* where another process does."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotReady(busy) from error
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,94 @@
+"""Which tables are in a backup, which are worked out again from records, and which are left out on purpose.
+
+A test compares this with all tables that there are: who adds one decides here what becomes of it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from node.store.blobs import BlobRow, LinkRow
+from node.store.meta import Meta
+from node.store.table import BytesTable
+
+Keep: TypeAlias = Callable[[bytes], bytes | None]
+"""What becomes of a row's body in the backup; ``None``: the row is left out."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_blob = msgspec.msgpack.Decoder(BlobRow).decode
+_link = msgspec.msgpack.Decoder(LinkRow).decode
+
+FIRST = ("replication-taken",)
+"""Read before the last record is fixed: what is said to be taken is then in the records."""
+
+THEN = ("repository-names", "documents", "replication-status", "replication-arrived", "links", "blobs")
+"""Read after that: what the records name is then in them. What they say of later records is cut off by a restore."""
+
+AT_ONCE = ("cursors",)
+"""Read in the transaction that fixes the last record."""
+
+DERIVED = frozenset(
+    {
+        "repositories",
+        "images",
+        "images-deleted",
+        "parents",
+        "referrers",
+        "tags",
+        "tags-deleted",
+        "tag-history",
+        "tags-of-image",
+        "contents",
+        "maps",
+        "numbers",
+        "holders",
+        "due",
+        "journal",
+        "records",
+        "heads",
+        "sums",
+        "replication-open",
+    }
+)
+"""Come back with the records and the blobs."""
+
+LEFT_OUT = frozenset({"uploads", "damage"})
+"""An upload that has not ended is begun anew; what was damaged on one disk is not on another."""
+
+
+def _whole(body: bytes) -> bytes:
+    return body
+
+
+def _seen(body: bytes) -> bytes | None:
+    """A link that was seen; how many images name it is counted again, and when it is due begins anew."""
+    return b"" if _link(body).seen else None
+
+
+def _size(body: bytes) -> bytes:
+    row = _blob(body)
+    return _encode((row.size, bool(row.number)))
+
+
+_KEPT: Mapping[str, Keep] = {"links": _seen, "blobs": _size}
+
+
+def kept(name: str) -> Keep:
+    """Return what becomes of the rows of a table."""
+    return _KEPT.get(name, _whole)
+
+
+def carried(meta: Meta) -> dict[str, BytesTable]:
+    """Return the tables that are in a backup, by name."""
+    tables = (
+        meta.replicas.taken_at,
+        meta.repositories.numbers,
+        meta.documents.rows,
+        meta.replicas.statuses.bytes,
+        meta.blobs.links.bytes,
+        meta.blobs.rows.bytes,
+        meta.journal.cursors.bytes,
+        meta.replicas.arrived,
+    )
+    return {table.name: table for table in tables}
