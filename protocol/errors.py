@@ -131,6 +131,12 @@ class ImageInUse(Refusal):
     status, oci, ecr = 405, "UNSUPPORTED", "ImageReferencedByManifestList"
 
 
+class RepositoryNotEmpty(Refusal):
+    """There are images in the repository that is to be deleted."""
+
+    status, oci, ecr = 409, "DENIED", "RepositoryNotEmptyException"
+
+
 class TagImmutable(Refusal):
     """The tag is there and must not move."""
 

@@ -1,9 +1,10 @@
-"""``entrepot repo``, ``tag``, ``image`` and ``du``: what is in the registry."""
+"""``entrepot repo``, ``tag``, ``image``, ``collect`` and ``du``: what is in the registry, and what goes."""
 
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from node.cli.control import Control
 from node.cli.options import data_option, examples, json_option
@@ -56,6 +57,50 @@ def repo_ls(data: Path, as_json: bool) -> None:
         print_json({"repositories": [name for page in pages for name in page]})
     else:
         print_rows(["REPOSITORY"], ([[name] for name in page] for page in pages), empty="No repositories yet.")
+
+
+@repo.command("rm", epilog=examples("entrepot repo rm library/old", "entrepot repo rm library/old --force"))
+@click.argument("repository", metavar="REPO", callback=_repository)
+@click.option("--force", is_flag=True, help="Delete the images in it as well.")
+@json_option
+@data_option
+def repo_rm(repository: str, data: Path, *, force: bool, as_json: bool) -> None:
+    """Delete a repository; one with images in it only with --force.
+
+    It is gone at once; its room comes back as blobs are collected, a day after they were last asked for.
+    """
+    Control(data).call("DELETE", f"repositories/{repository}", query={"force": "true" if force else None})
+    if as_json:
+        print_json({"deleted": repository})
+    else:
+        click.echo(f"Deleted {repository}")
+
+
+@click.command(epilog=examples("entrepot collect", "entrepot collect --grace 0    # the disk is full: now"))
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 24),
+    default=24.0,
+    show_default=True,
+    help="Hours since a client was last told that a blob is here. With less, a push under way may have to be repeated.",
+)
+@json_option
+@data_option
+def collect(data: Path, *, grace: float, as_json: bool) -> None:
+    """Free at once what nothing needs any more.
+
+    The node does so by itself, a day after the last image that named a blob is deleted. With --grace 0 what was deleted
+    is room at once.
+    """
+    total = dict.fromkeys(("links", "blobs", "bytes"), 0)
+    control, body, more = Control(data), msgspec.json.encode({"grace": grace * 3600}), True
+    while more:
+        answer = control.call("POST", "collection", body=body)
+        total, more = {name: count + answer[name] for name, count in total.items()}, answer["more"]
+    if as_json:
+        print_json(total)
+    else:
+        print_fields((("links", total["links"]), ("blobs", total["blobs"]), ("freed", Size(total["bytes"]))))
 
 
 @click.group(epilog=examples("entrepot tag ls library/nginx"))

@@ -33,6 +33,7 @@ COMMANDS = {
     "repo": Row("node.cli.images", "repo", "Repositories."),
     "tag": Row("node.cli.images", "tag", "Tags."),
     "image": Row("node.cli.images", "image", "Images."),
+    "collect": Row("node.cli.images", "collect", "Free at once what nothing needs any more."),
     "du": Row("node.cli.images", "du", "Show what takes how much room."),
     "backup": Row("node.cli.backup", "backup", "Back up a node, running or stopped."),
     "restore": Row("node.cli.restore", "restore", "Make a data directory out of a backup."),

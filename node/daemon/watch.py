@@ -1,6 +1,6 @@
 """Which numbers the metrics read when they are asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -30,6 +30,7 @@ def watch(metrics: Metrics, registry: Registry, peering: Peering, lines: Lines) 
     _watch_store(metrics, registry.store)
     _watch_journal(metrics, registry)
     _watch_uploads(metrics, registry)
+    _watch_collection(metrics, registry)
     _watch_peers(metrics, registry, peering)
 
 
@@ -68,7 +69,36 @@ def _watch_store(metrics: Metrics, store: Store) -> None:
     metrics.watch("entrepot_store_writes_waiting", lambda: {name: one.waiting for name, one in writers.items()})
     metrics.watch("entrepot_chunk_reads_total", lambda: {"cache": verified.cached, "disk": verified.compared})
     metrics.watch("entrepot_blobs_damaged", lambda: len(verified.bad))
+    metrics.watch("entrepot_store_pages_free_bytes", _free_pages(store))
+    metrics.watch("entrepot_store_ballast_held", lambda: float(store.space.meta.is_held and store.space.chunks.is_held))
+    metrics.watch(
+        "entrepot_store_oldest_reader_seconds", lambda: {name: one.oldest() for name, one in store.readers.items()}
+    )
+    metrics.watch("entrepot_store_old_readers", lambda: {name: one.count() for name, one in store.readers.items()})
+    metrics.watch(
+        "entrepot_store_stale_readers_total", lambda: {name: one.stale for name, one in store.readers.items()}
+    )
     metrics.watch("entrepot_leased_blobs", lambda: len(store.leases.counts))
+
+
+def _free_pages(store: Store) -> Callable[[], dict[str, float]]:
+    pages = {"meta": store.space.meta, "chunks": store.space.chunks}
+    return lambda: {name: one.count().free for name, one in pages.items()}
+
+
+def _watch_collection(metrics: Metrics, registry: Registry) -> None:
+    meta, counts = registry.store.meta, registry.counts
+
+    def waiting() -> dict[str, float]:
+        with meta.read() as txn:
+            return {"due": meta.blobs.due.count(txn), "buried": meta.repositories.burials.count(txn)}
+
+    metrics.watch("entrepot_collection_waiting", waiting)
+    metrics.watch("entrepot_collected_links_total", lambda: counts.links)
+    metrics.watch("entrepot_collected_blobs_total", lambda: counts.blobs)
+    metrics.watch("entrepot_collected_bytes_total", lambda: counts.bytes)
+    metrics.watch("entrepot_collection_set_aside_total", lambda: counts.set_aside)
+    metrics.watch("entrepot_uploads_expired_total", lambda: counts.uploads)
 
 
 def _watch_journal(metrics: Metrics, registry: Registry) -> None:

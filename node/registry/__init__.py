@@ -12,7 +12,8 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``draft``         entries of a record to be
 * ``commit``        one record of what this node changes, appended and applied in one transaction
-* ``repositories``  finding a repository, or creating it at its first push
+* ``repositories``  finding, creating, deleting a repository
+* ``burial``        what lay in deleted repositories goes
 * ``images``        putting, opening, deleting a manifest
 * ``incoming``      how much memory manifests may take that are on their way in
 * ``tags``          listing and deleting tags

@@ -36,6 +36,7 @@ from protocol.sync.vector import Dot
 UNKNOWN_ROOT = bytes(32)
 """Of a blob that was named before it was here."""
 
+_TAGS = 500  # Deleted in one transaction.
 _LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread, and served in pieces.
 
 
@@ -251,7 +252,7 @@ async def read_large(registry: Registry, content: Chunked) -> bytes:
 
 
 async def delete_image(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> None:
-    """Delete an image and every tag that points at it.
+    """Delete an image and every tag that points at it; where they are many, tags go first, some hundreds at a time.
 
     Raises:
         Denied: without ``ecr:BatchDeleteImage``.
@@ -261,22 +262,26 @@ async def delete_image(registry: Registry, caller: Caller, name: RepositoryName,
     registry.authorize(caller, "ecr:BatchDeleteImage", name)
     meta = registry.store.meta
 
-    def run(txn: WriteTxn) -> None:
+    def run(txn: WriteTxn) -> bool:
         row = repository(registry, txn, name)
         state = meta.images.get(txn, row.number, digest)
         if state is None or not state.dots:
             raise ManifestUnknown(f"no manifest {digest} in {name}")
         if registry.settings.missing_content == "refuse" and meta.images.is_child(txn, row.number, digest):
             raise ImageInUse(f"an index names {digest}; delete that first")
-        tags = meta.tags.pointing_at(txn, row.number, digest)
+        tags = meta.tags.pointing_at(txn, row.number, digest, limit=_TAGS + 1)
+        is_last = len(tags) <= _TAGS
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
-            return [image_delete(draft, digest, state), *tag_deletes(draft, tags)]
+            deletes = tag_deletes(draft, tags[:_TAGS])
+            return [image_delete(draft, digest, state), *deletes] if is_last else deletes
 
         commit(registry, txn, entries)
+        return is_last
 
-    await registry.store.writer.write(run)
+    while not await registry.store.writer.write(run):
+        registry.changes.notify()
     registry.changes.notify()
 
 

@@ -1,10 +1,12 @@
 """Chunks that nothing names: of uploads and transfers that were under way when the node was killed, or cut short."""
 
+import trio
+
 from node.registry.registry import Registry
 from node.store.table import ReadTxn, WriteTxn
-from protocol.errors import Refusal
+from protocol.errors import Damaged, Refusal
 
-_PAGE = 1000  # Numbers that are looked at together.
+_PAGE = 250  # Numbers that are looked at together: a millisecond or two of the event loop.
 
 
 async def delete_orphans(registry: Registry) -> int:
@@ -14,6 +16,8 @@ async def delete_orphans(registry: Registry) -> int:
     """
     store, meta = registry.store, registry.store.meta
     above, found = 0, 0
+    with meta.read() as txn:
+        kept = _upload_numbers(registry, txn)  # Of before this start: no upload gets one of those numbers any more.
     while True:
         with store.chunks.read() as chunk_txn:
             numbers = store.chunks.numbers(chunk_txn, above=above, below=store.first_number, limit=_PAGE)
@@ -21,10 +25,11 @@ async def delete_orphans(registry: Registry) -> int:
             return found
         above = numbers[-1]
         with meta.read() as txn:
-            kept = _upload_numbers(registry, txn)
             orphans = [one for one in numbers if one not in kept and not meta.blobs.is_numbered(txn, one)]
         for number in orphans:
-            await registry.transits.free(number)  # A reader of a blob that has gone since may still have one.
+            registry.transits.free_when_unread(number)  # A reader of a blob that has gone since may still have one.
+        await registry.transits.delete_leftovers()
+        await trio.lowlevel.checkpoint()
         found += len(orphans)
 
 
@@ -44,8 +49,8 @@ async def delete_abandoned(registry: Registry) -> int:
 
     try:
         free = await registry.store.writer.write(run)
-    except Refusal:
-        registry.abandoned.update(numbers)  # The disk is full: they are looked at again.
+    except (Refusal, Damaged):
+        registry.abandoned.update(numbers)  # The disk is full, or a row does not tell: they are looked at again.
         raise
     for number in free:
         registry.transits.free_when_unread(number)

@@ -42,6 +42,17 @@ class Author:
     clock: Clock
 
 
+@dataclass(slots=True)
+class Counts:
+    """What has gone since the start, for the metrics."""
+
+    blobs: int = 0  # Collected.
+    bytes: int = 0  # Of these blobs.
+    links: int = 0  # Collected: blobs that a repository sees no more.
+    set_aside: int = 0  # Looked at when due, and damaged: looked at again a day later.
+    uploads: int = 0  # Expired.
+
+
 class Changes:
     """Wakes those who wait for something new: first ``next``, then look, then wait for what ``next`` returned."""
 
@@ -77,6 +88,8 @@ class Registry:
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
+    deleted: Changes = field(default_factory=Changes)  # A repository, whose rows are to go.
+    counts: Counts = field(default_factory=Counts)
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
     tracer: Tracer = field(default_factory=no_traces)
 

@@ -8,7 +8,7 @@ writes for each what is wanted there, in the transaction that moves its cursor. 
 nothing else is remembered of it: after any crash what is left to do is what is wanted and not done.
 
 A rule covers what is pushed after it. So a new configuration first lets the follower pass all that was pushed before,
-under the old one, in its own transaction.
+under the old one, some records at a time, and is written in the transaction that passes the last of them.
 """
 
 import msgspec
@@ -28,7 +28,9 @@ from protocol.sync.record import read_record
 
 FOLLOWER = "replication"
 _DOCUMENT = "replication-configuration"
-_BATCH = 200  # Records that are looked at in one transaction.
+_BATCH = 200  # Records that are looked at together ...
+_ENTRIES = 1000  # ... unless they have that many entries before; one record has some ten thousand at most.
+_CATCHING_UP = 4  # Batches in one transaction of a new configuration: pushes must not stay ahead of it.
 _decode = msgspec.json.Decoder(ReplicationConfiguration).decode
 
 
@@ -68,13 +70,16 @@ async def put_replication(registry: Registry, caller: Caller, document: bytes) -
     configuration = replication_configuration(document, registry.name)
     journal = registry.store.meta.journal
 
-    def run(txn: WriteTxn) -> None:
-        while _follow(registry, txn):
-            pass
-        journal.move(txn, FOLLOWER, journal.last(txn))
-        registry.store.meta.documents.put(txn, _DOCUMENT, msgspec.json.encode(configuration))
+    def run(txn: WriteTxn) -> bool:
+        for _ in range(_CATCHING_UP):
+            if not _follow(registry, txn):
+                journal.move(txn, FOLLOWER, journal.last(txn))
+                registry.store.meta.documents.put(txn, _DOCUMENT, msgspec.json.encode(configuration))
+                return True
+        return False
 
-    await registry.store.writer.write(run)
+    while not await registry.store.writer.write(run):
+        registry.wanted.notify()
     registry.changes.notify()
     return configuration
 
@@ -165,8 +170,12 @@ def _follow(registry: Registry, txn: WriteTxn) -> bool:
     records = journal.after(txn, journal.cursor(txn, FOLLOWER), limit=_BATCH)
     if not records or not configuration.rules:
         return False
+    looked, passed = 0, 0
     for position, data in records:
+        if looked > _ENTRIES:
+            break
         record = read_record(data)
+        looked, passed = looked + len(record.entries), position
         if registry.store.meta.replicas.is_arrived(txn, position) or record.node != registry.author.node:
             continue  # It goes one hop, and its own node announces it.
         for entry in record.entries:
@@ -179,8 +188,8 @@ def _follow(registry: Registry, txn: WriteTxn) -> bool:
                     _forget(registry, txn, key.repository, key.digest)
                 case _:
                     pass
-    journal.move(txn, FOLLOWER, records[-1][0])
-    return len(records) == _BATCH
+    journal.move(txn, FOLLOWER, passed)
+    return passed < records[-1][0] or len(records) == _BATCH
 
 
 def _want(

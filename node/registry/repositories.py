@@ -1,13 +1,15 @@
-"""Finding a repository, or creating it at its first push."""
+"""Finding a repository, creating it at its first push, deleting it."""
 
 from node.registry.commit import commit
 from node.registry.registry import Registry
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.errors import NameUnknown
+from protocol.errors import NameUnknown, RepositoryNotEmpty
 from protocol.oci.names import RepositoryName
 from protocol.sync.entries import RepositoryKey, RepositoryPut, RepositoryValue
+from protocol.sync.repositories import delete_of
+from protocol.sync.vector import vector
 
 
 def find_repository(registry: Registry, txn: ReadTxn, name: RepositoryName) -> RepositoryRow | None:
@@ -26,12 +28,7 @@ def repository(registry: Registry, txn: ReadTxn, name: RepositoryName) -> Reposi
 
 def exists(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
     """Whether the repository was created and not deleted since, or something alive lies in it."""
-    meta, prefix = registry.store.meta, row.number.to_bytes(8, "big")
-    return (
-        row.state.is_put
-        or bool(meta.images.alive.bytes.keys(txn, prefix, limit=1))
-        or bool(meta.tags.alive.bytes.keys(txn, prefix, limit=1))
-    )
+    return row.state.is_put or _has_images(registry, txn, row)
 
 
 def require_creatable(registry: Registry, name: RepositoryName) -> None:
@@ -65,6 +62,36 @@ def replicated_repository(registry: Registry, txn: WriteTxn, caller: Caller, nam
         Denied: without ``ecr:CreateRepository``.
     """
     return find_repository(registry, txn, name) or _create(registry, txn, caller, name)
+
+
+async def delete_repository(registry: Registry, caller: Caller, name: RepositoryName, *, force: bool) -> None:
+    """Delete a repository with all that lies in it: gone when this returns, one small transaction whatever lay there.
+
+    The rows go afterwards (``burial``), and the blobs when they are due.
+
+    Raises:
+        Denied: without ``ecr:DeleteRepository``.
+        NameUnknown: there is none.
+        RepositoryNotEmpty: images lie in it, and it is not to be deleted by *force*.
+    """
+    registry.authorize(caller, "ecr:DeleteRepository", name)
+    meta = registry.store.meta
+
+    def run(txn: WriteTxn) -> None:
+        row = repository(registry, txn, name)
+        if not force and _has_images(registry, txn, row):
+            raise RepositoryNotEmpty(f"there are images in {name}; delete them first, or use force")
+        seen = vector(meta.journal.heads_of_all(txn))
+        commit(registry, txn, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+    registry.deleted.notify()
+
+
+def _has_images(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
+    meta, prefix = registry.store.meta, row.number.to_bytes(8, "big")
+    return any(table.bytes.keys(txn, prefix, limit=1) for table in (meta.images.alive, meta.tags.alive))
 
 
 def _create(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName) -> RepositoryRow:

@@ -7,6 +7,10 @@ the merge is done here, in the same transaction: an image that came to life hold
 and children, and refers to its subject; one that went lets go of all that, and its tags with it. Counts and indexes
 are derived from the row before and the row after, so a repeated entry, which changes no row, changes nothing else.
 The fingerprints move with each row.
+
+A delete of a repository that saw all there is, as every delete does where this node alone writes, unbinds the name
+instead of going through what lay in it; ``burial`` does that afterwards, in small transactions. Only where records of
+others are here that it did not see are all rows looked at at once.
 """
 
 from collections.abc import Iterator
@@ -14,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from node.store.meta import Meta
-from node.store.rows import RepositoryRow, image_key
+from node.store.rows import RepositoryRow, image_key, pointed_at
 from node.store.table import Table, WriteTxn
 from protocol.oci.digest import Digest, packed, unpacked
 from protocol.oci.names import RepositoryName, TagName
@@ -31,11 +35,20 @@ from protocol.sync.fingerprint import entry_hash
 from protocol.sync.images import ImageState, bury_image, merge_image
 from protocol.sync.repositories import RepositoryState, merge_repository, note_life
 from protocol.sync.tags import HISTORY, TagState, bury_tag, history_excess, merge_tag
-from protocol.sync.vector import Dot, is_dead
+from protocol.sync.vector import Dot, Vector, is_dead
 
 State = TypeVar("State")
 
 _PAGE = 500  # Rows that are looked at together while a repository is buried.
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A transaction in which rows go that no record is about."""
+
+    meta: Meta
+    txn: WriteTxn
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +93,45 @@ def _apply_repository(change: Change, entry: RepositoryPut | RepositoryDelete) -
     row = change.meta.repositories.get(change.txn, name)
     state = merge_repository(None if row is None else row.state, entry, change.dot, change.hlc)
     row = _put_repository(change, name, row, state)
-    if isinstance(entry, RepositoryDelete):
+    if isinstance(entry, RepositoryPut):
+        change.meta.repositories.revive(change.txn, name)
+        return
+    if _saw_all(change, entry.value.vector):
+        row = change.meta.repositories.unbind(change.txn, name, row)
+    else:
         _bury(change, name, row)
+    if not row.state.is_put and not _is_lived_in(change, row):
+        change.meta.repositories.retire(change.txn, name)
+
+
+def _saw_all(change: Change, seen: Vector) -> bool:
+    """Whether the delete's writer alone has written here, and had seen all of that."""
+    for head in change.meta.journal.heads_of_all(change.txn):
+        is_this = (head.node, head.incarnation) == (change.dot.node, change.dot.incarnation)
+        last = Dot(head.node, head.incarnation, head.seq - 1) if is_this and head.seq == change.dot.seq else head
+        if head.node != change.dot.node or (last.seq and not seen.covers(last)):
+            return False
+    return change.meta.journal.head(change.txn, change.dot.node, change.dot.incarnation).seq == change.dot.seq
+
+
+def _is_lived_in(change: Change, row: RepositoryRow) -> bool:
+    prefix = row.number.to_bytes(8, "big")
+    tables = change.meta.images.alive.bytes, change.meta.tags.alive.bytes
+    return any(table.keys(change.txn, prefix, limit=1) for table in tables)
 
 
 def _apply_image(change: Change, entry: ImagePut | ImageDelete) -> None:
     row = _noted(change, entry.key.repository, entry.key.life)
     old = change.meta.images.get(change.txn, row.number, entry.key.digest)
     new = merge_image(old, entry, change.dot, change.hlc, row.state.dead)
-    _put_image(change, entry.key.repository, row, entry.key.digest, old, new)
+    put_image(change, entry.key.repository, row.number, entry.key.digest, old, new)
 
 
 def _apply_tag(change: Change, entry: TagPut) -> None:
     row, tags = _noted(change, entry.key.repository, entry.key.life), change.meta.tags
     old = tags.get(change.txn, row.number, entry.key.tag)
     merged = merge_tag(old, entry, change.dot, change.hlc, row.state.dead)
-    _put_tag(change, entry.key.repository, row, entry.key.tag, old, merged.state)
+    put_tag(change, entry.key.repository, row.number, entry.key.tag, old, merged.state)
     if merged.lost:
         for lost in merged.lost:
             tags.lose(change.txn, row.number, entry.key.tag, lost)
@@ -124,45 +160,50 @@ def _put_repository(
     return new
 
 
-def _put_image(
-    change: Change,
+def put_image(
+    change: Change | Removal,
     name: RepositoryName,
-    row: RepositoryRow,
+    repository: int,
     digest: Digest,
     old: ImageState | None,
     new: ImageState | None,
 ) -> None:
+    """Replace what is known of an image, and all that is derived from it."""
     if new is old:
         return
     key = image_place(name, packed(digest))
     change.meta.sums.replace(change.txn, key, entry_hash(key, old), entry_hash(key, new))
-    change.meta.images.put(change.txn, row.number, digest, new)
+    change.meta.images.put(change.txn, repository, digest, new)
     before = None if old is None else old.shown
     after = None if new is None else new.shown
     if before is None and after is not None:
-        _came(change, row.number, digest, after.value)
+        _came(change, repository, digest, after.value)
+        change.meta.repositories.revive(change.txn, name)
     elif before is not None and after is None:
-        _went(change, row.number, digest, before.value)
+        _went(change, repository, digest, before.value)
     elif before is not None and after is not None and before.value.blobs != after.value.blobs:
-        _renamed(change, row.number, before.value, after.value)
+        _renamed(change, repository, before.value, after.value)
 
 
-def _put_tag(
-    change: Change,
+def put_tag(
+    change: Change | Removal,
     name: RepositoryName,
-    row: RepositoryRow,
+    repository: int,
     tag: TagName,
     old: TagState | None,
     new: TagState | None,
 ) -> None:
+    """Replace what is known of a tag, and all that is derived from it."""
     if new is old:
         return
     key = tag_place(name, tag)
     change.meta.sums.replace(change.txn, key, entry_hash(key, old), entry_hash(key, new))
-    change.meta.tags.put(change.txn, row.number, tag, new)
+    change.meta.tags.put(change.txn, repository, tag, new)
+    if pointed_at(new) is not None:
+        change.meta.repositories.revive(change.txn, name)
 
 
-def _came(change: Change, repository: int, digest: Digest, value: ImageValue) -> None:
+def _came(change: Change | Removal, repository: int, digest: Digest, value: ImageValue) -> None:
     meta, txn = change.meta, change.txn
     meta.blobs.hold(txn, digest)
     for blob in _named(value):
@@ -173,7 +214,7 @@ def _came(change: Change, repository: int, digest: Digest, value: ImageValue) ->
         meta.images.referrers.put(txn, image_key(repository, value.subject) + packed(digest), b"")
 
 
-def _went(change: Change, repository: int, digest: Digest, value: ImageValue) -> None:
+def _went(change: Change | Removal, repository: int, digest: Digest, value: ImageValue) -> None:
     meta, txn = change.meta, change.txn
     meta.blobs.release(txn, digest, now=change.now)
     for blob in _named(value):
@@ -184,7 +225,7 @@ def _went(change: Change, repository: int, digest: Digest, value: ImageValue) ->
         meta.images.referrers.delete(txn, image_key(repository, value.subject) + packed(digest))
 
 
-def _renamed(change: Change, repository: int, before: ImageValue, after: ImageValue) -> None:
+def _renamed(change: Change | Removal, repository: int, before: ImageValue, after: ImageValue) -> None:
     """The image stays, and names other blobs: a foreign layer counts only where it is in the repository."""
     old, new = _named(before), _named(after)
     for blob in new.keys() - old.keys():
@@ -202,9 +243,9 @@ def _bury(change: Change, name: RepositoryName, row: RepositoryRow) -> None:
     """Apply the deletes of a repository to all that lies in it, and to what is remembered of it."""
     meta, txn, dead = change.meta, change.txn, row.state.dead
     for key, image in _all(change, row, meta.images.alive, meta.images.deleted):
-        _put_image(change, name, row, unpacked(key), image, bury_image(image, dead))
+        put_image(change, name, row.number, unpacked(key), image, bury_image(image, dead))
     for key, tag in _all(change, row, meta.tags.alive, meta.tags.deleted):
-        _put_tag(change, name, row, TagName(key.decode()), tag, bury_tag(tag, dead))
+        put_tag(change, name, row.number, TagName(key.decode()), tag, bury_tag(tag, dead))
     for key, lost in _all(change, row, meta.tags.history):
         if is_dead(lost, dead):
             meta.tags.forget(txn, row.number, TagName(key.partition(b"\0")[0].decode()), lost)

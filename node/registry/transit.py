@@ -28,6 +28,8 @@ from protocol.errors import NoSource, PeerFault
 from protocol.oci.digest import Digest, algorithm
 from protocol.sync.entries import Blob
 
+_AT_ONCE = 64  # Numbers that are freed together, and forgotten when they are.
+
 
 class Transit:
     """One blob that is being fetched; made by ``Transits.begin``."""
@@ -206,9 +208,12 @@ class Transits:
         self._leftovers.add(number)
 
     async def delete_leftovers(self) -> None:
-        """Free the chunks of transits that came to nothing and that nobody reads any more."""
-        for number in list(self._leftovers):
-            await self.free(number)
+        """Free the chunks of numbers that no row names and that nobody reads any more."""
+        unread = [number for number in self._leftovers if not self.store.leases.held(number)]
+        for first in range(0, len(unread), _AT_ONCE):
+            some = unread[first : first + _AT_ONCE]
+            await self.store.delete_chunks(*some)
+            self._leftovers.difference_update(some)
 
     async def free(self, number: int) -> None:
         """Free the chunks of a number that no row names: now, or later where somebody reads them."""

@@ -132,14 +132,16 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
     gone, last = 0, b""
     while not registry.gate.why:  # Nobody can feed them behind a closed gate.
         with registry.store.meta.read() as txn:
-            page = registry.store.meta.uploads.page(txn, after=last, limit=100)
+            page = registry.store.meta.uploads.rows.sound(txn, b"", after=last, limit=100)
         for key, row in page:
             if row.touched < now - after and key not in registry.sessions:
                 await _drop(registry, str(UUID(bytes=key)), row.number)
                 gone += 1
+                registry.counts.uploads += 1
         if len(page) < 100:
             break
         last = page[-1][0]
+        await trio.lowlevel.checkpoint()
     return gone
 
 

@@ -230,8 +230,8 @@ class Blobs:
         if row.holds == 1:
             self.keep_for_a_day(txn, digest, now=now)
 
-    def drop_if_free(self, txn: WriteTxn, digest: Digest) -> int | None:
-        """Remove the rows of a blob that nothing holds; return the number whose chunks may go, 0 if it has none.
+    def drop_if_free(self, txn: WriteTxn, digest: Digest) -> BlobRow | None:
+        """Remove the rows of a blob that nothing holds; return what it was: chunks of its number may go.
 
         ``None``: it is held, or not here.
         """
@@ -242,9 +242,9 @@ class Blobs:
         self.rows.delete(txn, key)
         if not row.number:
             self.contents.delete(txn, key)
-            return 0
-        self._drop_map(txn, row.number)
-        return row.number
+        else:
+            self._drop_map(txn, row.number)
+        return row
 
     def due_before(self, txn: ReadTxn, now: float, *, limit: int) -> list[tuple[int, int, Digest]]:
         """Return (due time, repository or 0, digest) of what is due, the oldest first."""
@@ -253,6 +253,19 @@ class Blobs:
             for key in self.due.keys(txn, b"", limit=limit)
         ]
         return [row for row in rows if row[0] <= now]
+
+    def put_off(self, txn: WriteTxn, when: int, repository: int, digest: Digest, *, now: float) -> None:
+        """Have a due row that cannot be dealt with looked at again a day later."""
+        self.undue(txn, when, repository, digest)
+        key = _link_key(repository, packed(digest))
+        try:
+            link = self.links.get(txn, key) if repository else None
+        except Damaged:
+            link = None
+        if link is not None and link.due == when:
+            self.links.put(txn, key, LinkRow(0, int(now) + DUE_AFTER, link.seen))
+        if link is None or link.due == when:
+            self.due.put(txn, (int(now) + DUE_AFTER).to_bytes(8, "big") + key, b"")
 
     def undue(self, txn: WriteTxn, when: int, repository: int, digest: Digest) -> None:
         """Delete a due row that is being dealt with."""

@@ -11,7 +11,7 @@ memory always means the same bytes.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -102,15 +102,18 @@ class Chunks:
             raise Damaged(f"the store ends {length - len(data)} bytes early")
         return data
 
-    def delete_some(self, txn: WriteTxn, number: int) -> bool:
-        """Delete up to ``DELETE_BATCH`` chunks of the blob; return whether there may be more."""
-        prefix = number.to_bytes(8, "big")
+    def delete_some(self, txn: WriteTxn, numbers: Sequence[int]) -> int:
+        """Delete up to ``DELETE_BATCH`` chunks of these blobs, in order; return how many of them have none left."""
+        deleted = 0
         with txn.cursor(self._db) as cursor:
-            for _ in range(DELETE_BATCH):
-                if not cursor.set_range(prefix) or bytes(cursor.key()[:8]) != prefix:
-                    return False
-                cursor.delete()
-        return True
+            for done, number in enumerate(numbers):
+                prefix = number.to_bytes(8, "big")
+                while cursor.set_range(prefix) and bytes(cursor.key()[:8]) == prefix:
+                    if deleted == DELETE_BATCH:
+                        return done
+                    cursor.delete()
+                    deleted += 1
+        return len(numbers)
 
     def numbers(self, txn: ViewTxn, *, above: int, below: int, limit: int) -> list[int]:
         """Return at most *limit* numbers between *above* and *below*, both excluded, that have a chunk, in order."""

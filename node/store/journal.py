@@ -45,6 +45,11 @@ class Journal:
         """Return the end of a writer's chain, or that of an empty one."""
         return self.heads.get(txn, node.encode() + incarnation) or Head()
 
+    def heads_of_all(self, txn: ReadTxn) -> list[Dot]:
+        """Return the last record of each writer."""
+        rows = self.heads.items(txn, b"", limit=2**31)
+        return [Dot(key[:-16].decode(), key[-16:], head.seq) for key, head in rows]
+
     def append(self, txn: WriteTxn, dot: Dot, data: bytes, head: Head) -> int:
         """Append record *dot*, after which its writer's chain ends in *head*; return its number in local order."""
         number = self.last(txn) + 1

@@ -14,7 +14,7 @@ from node.store.journal import Journal
 from node.store.replicas import Replicas
 from node.store.rows import Images, Repositories, Tags
 from node.store.sums import Sums
-from node.store.table import BytesTable, Noticed, ReadTxn
+from node.store.table import BytesTable, Noticed, ReadTxn, WriteTxn
 from node.store.uploads import Uploads
 from protocol.errors import StoreReadOnly
 
@@ -51,10 +51,15 @@ class Meta:
         except lmdb.PanicError as error:
             raise StoreReadOnly("the disk failed; the store is being opened anew") from error
 
+    def nested(self, txn: WriteTxn) -> WriteTxn:
+        """Begin a part of *txn* that can be undone by itself, for a ``with``."""
+        return self.env.begin(parent=txn, write=True)
+
     def tables(self) -> list[BytesTable]:
         """Return every table."""
         sealed = (
             self.repositories.rows,
+            self.repositories.deleted,
             self.images.alive,
             self.images.deleted,
             self.tags.alive,
@@ -71,6 +76,7 @@ class Meta:
         )
         plain = (
             self.repositories.numbers,
+            self.repositories.burials,
             self.images.parents,
             self.images.referrers,
             self.tags.of_image,

@@ -144,10 +144,10 @@ class Tags:
             TagName(key[8:].decode()) for key in self.alive.bytes.keys(txn, prefix, after=after.encode(), limit=limit)
         ]
 
-    def pointing_at(self, txn: ReadTxn, repository: int, digest: Digest) -> list[TagName]:
-        """Return every tag that points at *digest*, in order."""
+    def pointing_at(self, txn: ReadTxn, repository: int, digest: Digest, *, limit: int = 2**31) -> list[TagName]:
+        """Return the tags that point at *digest*, in order, at most *limit*."""
         prefix = image_key(repository, digest)
-        return [TagName(key[len(prefix) :].decode()) for key in self.of_image.keys(txn, prefix, limit=2**31)]
+        return [TagName(key[len(prefix) :].decode()) for key in self.of_image.keys(txn, prefix, limit=limit)]
 
     def lose(self, txn: WriteTxn, repository: int, tag: TagName, lost: TagDot) -> None:
         """Keep a value that no longer counts."""
@@ -164,43 +164,90 @@ class Tags:
 
 
 class Repositories:
-    """Repository names, those that exist and those that did."""
+    """Repository names, those that exist and those that did.
+
+    A name that is deleted with all that lay in it gets another number at once, under which nothing lies. The one that
+    it had goes to ``burials`` until the rows under it are gone as well: so a delete is one small transaction, whatever
+    lay there.
+    """
 
     def __init__(self, env: "lmdb.Environment") -> None:
         self.rows = Table(env, "repositories", RepositoryRow)
         """key: name in ASCII -> ``RepositoryRow``."""
+        self.deleted = Table(env, "repositories-deleted", RepositoryRow)
+        """key: name in ASCII -> ``RepositoryRow``: deleted, and nothing alive lies in it. Not in ``rows``."""
+        self.burials = BytesTable(env, "repository-burials")
+        """key: u64 number -> name that it had; what lies under it is gone for everyone and on its way out."""
         self.numbers = BytesTable(env, "repository-names")
         """key: u64 number -> name."""
 
     def get(self, txn: ReadTxn, name: RepositoryName) -> RepositoryRow | None:
         """Return the row, of a repository that exists or of one that did."""
-        return self.rows.get(txn, name.encode())
+        key = name.encode()
+        return self.rows.get(txn, key) or self.deleted.get(txn, key)
 
     def put(self, txn: WriteTxn, name: RepositoryName, row: RepositoryRow) -> None:
-        """Add or replace."""
-        self.rows.put(txn, name.encode(), row)
+        """Replace the row of a name."""
+        key = name.encode()
+        (self.deleted if self.deleted.bytes.has(txn, key) else self.rows).put(txn, key, row)
 
     def add(self, txn: WriteTxn, name: RepositoryName, state: RepositoryState) -> RepositoryRow:
         """Give a name that is new here its number."""
-        last = self.numbers.last_key(txn)
-        row = RepositoryRow(1 + int.from_bytes(last or b"", "big"), state)
+        row = RepositoryRow(self._next_number(txn), state)
         self.numbers.put(txn, row.number.to_bytes(8, "big"), name.encode())
         self.rows.put(txn, name.encode(), row)
         return row
 
+    def unbind(self, txn: WriteTxn, name: RepositoryName, row: RepositoryRow) -> RepositoryRow:
+        """Give the name a number under which nothing lies, and have what lies under the old one buried."""
+        new, old = RepositoryRow(self._next_number(txn), row.state), row.number.to_bytes(8, "big")
+        self.numbers.put(txn, new.number.to_bytes(8, "big"), name.encode())
+        self.numbers.delete(txn, old)
+        self.burials.put(txn, old, name.encode())
+        self.put(txn, name, new)
+        return new
+
+    def retire(self, txn: WriteTxn, name: RepositoryName) -> None:
+        """Take the name out of the listing: it is deleted, and nothing alive lies in it."""
+        self._move(txn, name.encode(), self.rows, self.deleted)
+
+    def revive(self, txn: WriteTxn, name: RepositoryName) -> None:
+        """List the name again, where it had been deleted."""
+        self._move(txn, name.encode(), self.deleted, self.rows)
+
     def name(self, txn: ReadTxn, number: int) -> RepositoryName | None:
-        """Return the name of a number."""
-        name = self.numbers.get(txn, number.to_bytes(8, "big"))
-        return None if name is None else RepositoryName(name.decode())
+        """Return the name of a number; that of one which is being buried is for ``buried``."""
+        return self._name(txn, self.numbers, number)
+
+    def buried(self, txn: ReadTxn, number: int) -> RepositoryName | None:
+        """Return the name that a number had which is being buried."""
+        return self._name(txn, self.burials, number)
+
+    def burial(self, txn: ReadTxn) -> int:
+        """Return the first number that is to be buried, or 0."""
+        return int.from_bytes(b"".join(self.burials.keys(txn, b"", limit=1)), "big")
 
     def count(self, txn: ReadTxn) -> int:
-        """Return how many names were ever used; constant cost."""
+        """Return how many names there are that were not deleted; constant cost."""
         return self.rows.bytes.count(txn)
 
     def page(self, txn: ReadTxn, *, after: str, limit: int) -> list[tuple[RepositoryName, RepositoryRow]]:
         """Return at most *limit* names beyond *after* with their rows, in the order of their bytes."""
         rows = self.rows.items(txn, b"", after=after.encode(), limit=limit)
         return [(RepositoryName(key.decode()), row) for key, row in rows]
+
+    def _next_number(self, txn: ReadTxn) -> int:
+        return 1 + int.from_bytes(self.numbers.last_key(txn) or b"", "big")
+
+    def _name(self, txn: ReadTxn, table: BytesTable, number: int) -> RepositoryName | None:
+        name = table.get(txn, number.to_bytes(8, "big"))
+        return None if name is None else RepositoryName(name.decode())
+
+    def _move(self, txn: WriteTxn, key: bytes, source: Table[RepositoryRow], destination: Table[RepositoryRow]) -> None:
+        row = source.get(txn, key)
+        if row is not None:
+            source.delete(txn, key)
+            destination.put(txn, key, row)
 
 
 def pointed_at(state: TagState | None) -> Digest | None:

@@ -1,13 +1,20 @@
-"""Repositories, tags, images, and how much is stored."""
+"""Repositories, tags, images, how much is stored, and collection at once."""
 
-from node.api.admin.answer import Admin, json, page
+from typing import Annotated
+
+import msgspec
+
+from node.api.admin.answer import Admin, json, page, read_decoded
 from node.http.message import Request, Response
 from node.registry.catalog import describe_image, list_repositories, usage
+from node.registry.collection import collect_now
 from node.registry.images import delete_image as delete_image_by_digest
+from node.registry.repositories import delete_repository as delete_repository_by_name
 from node.registry.tags import delete_tag, list_tags
 from protocol.auth.caller import Caller
+from protocol.errors import ParameterInvalid
 from protocol.oci.names import TagName, repository_name
-from protocol.oci.reference import is_digest, reference
+from protocol.oci.reference import is_digest, reference, single
 
 
 async def get_repositories(admin: Admin, caller: Caller, request: Request) -> Response:
@@ -15,6 +22,16 @@ async def get_repositories(admin: Admin, caller: Caller, request: Request) -> Re
     after, limit = page(request)
     names = list_repositories(admin.registry, caller, after=after, limit=limit)
     return json({"repositories": names, "next": names[-1] if len(names) == limit else None})
+
+
+async def delete_repository(admin: Admin, caller: Caller, request: Request) -> Response:
+    """``DELETE /admin/v1/repositories/<name>?force=``: 204; with images in it only where force is ``true``."""
+    name = repository_name(request.params["name"])
+    force = single("force", request.parameters("force")) or "false"
+    if force not in {"true", "false"}:
+        raise ParameterInvalid("force is true or false")
+    await delete_repository_by_name(admin.registry, caller, name, force=force == "true")
+    return Response(204)
 
 
 async def get_tags(admin: Admin, caller: Caller, request: Request) -> Response:
@@ -39,6 +56,18 @@ async def delete_image(admin: Admin, caller: Caller, request: Request) -> Respon
     else:
         await delete_tag(admin.registry, caller, name, TagName(which))
     return Response(204)
+
+
+class CollectionAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``POST /admin/v1/collection``."""
+
+    grace: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0  # Seconds since a client was last told that a blob is here.
+
+
+async def post_collection(admin: Admin, caller: Caller, request: Request) -> Response:
+    """``POST /admin/v1/collection``: what went, and whether there is more."""
+    asked = await read_decoded(request, CollectionAsked)
+    return json(await collect_now(admin.registry, caller, grace=asked.grace))
 
 
 async def get_usage(admin: Admin, caller: Caller, _request: Request) -> Response:

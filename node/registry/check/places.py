@@ -42,7 +42,8 @@ class Names:
         """Return the name, or ``None`` where the number has none; a stopgap for one that cannot be read."""
         if self._last[0] != number:
             try:
-                name = self._meta.repositories.name(self._txn, number)
+                repositories = self._meta.repositories
+                name = repositories.name(self._txn, number) or repositories.buried(self._txn, number)
             except Damaged:
                 name = RepositoryName(f"repository {number}")
             self._last = number, name or self.recovered.get(number)

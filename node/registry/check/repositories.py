@@ -1,5 +1,7 @@
 """Repositories, images and tags: each row by itself, what follows from it, and the fingerprints of all."""
 
+from itertools import chain
+
 from node.registry.check.places import is_short, two_shorts
 from node.registry.check.walk import FINGERPRINTS, Walk
 from node.registry.state import image_place, repository_place, tag_place
@@ -14,7 +16,8 @@ from protocol.sync.fingerprint import BUCKETS, LEAVES, Bucket, Hash, entry_hash,
 def walk_repositories(walk: Walk) -> None:
     """Compare names with numbers."""
     repositories, tally = walk.meta.repositories, walk.tallies["repository-names"]
-    for key, row in walk.rows(repositories.rows, "repository-names", FINGERPRINTS):
+    derived = ("repository-names", FINGERPRINTS)
+    for key, row in chain(walk.rows(repositories.rows, *derived), walk.rows(repositories.deleted, *derived)):
         try:
             name = repository_name(key.decode("ascii", "replace"))
         except Refusal:
@@ -28,6 +31,9 @@ def walk_repositories(walk: Walk) -> None:
         _add(walk, place, entry_hash(place, row.state))
     for key, name_bytes in walk.values(repositories.numbers, "repository-names", FINGERPRINTS):
         tally.find(key + name_bytes)
+    for key, _ in walk.values(repositories.burials):
+        if len(key) != 8 or repositories.numbers.has(walk.txn, key):
+            walk.malformed("repository-burials", key)
 
 
 def walk_images(walk: Walk) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from node.store.meta import Meta
+from node.store.rows import RepositoryRow
 from node.store.table import BytesTable, ReadTxn, Table
 from protocol.oci.digest import Digest, packed, unpacked
+from protocol.oci.names import RepositoryName
 from protocol.sync.fingerprint import Bucket, entry_hash, leaf
 from protocol.sync.images import ImageState
 from protocol.sync.tags import TagDot, TagState
@@ -14,6 +16,11 @@ from protocol.sync.tags import TagDot, TagState
 Row = TypeVar("Row")
 Place = tuple[str, str]
 """Repository name, and a digest or tag."""
+
+
+def repositories(meta: Meta, txn: ReadTxn) -> list[tuple[RepositoryName, RepositoryRow]]:
+    tables = meta.repositories.rows, meta.repositories.deleted
+    return [(RepositoryName(key.decode()), row) for table in tables for key, row in table.items(txn, b"", limit=9999)]
 
 
 def images(meta: Meta, txn: ReadTxn, *, deleted: bool = False) -> dict[Place, ImageState]:
@@ -36,7 +43,7 @@ def history(meta: Meta, txn: ReadTxn) -> dict[Place, set[TagDot]]:
 def snapshot(meta: Meta, txn: ReadTxn) -> dict[str, object]:
     """All that has to be equal at two replicas that have the same records."""
     return {
-        "repositories": {name: row.state for name, row in meta.repositories.page(txn, after="", limit=9999)},
+        "repositories": {name: row.state for name, row in repositories(meta, txn)},
         "images": images(meta, txn),
         "images deleted": images(meta, txn, deleted=True),
         "tags": tags(meta, txn),
@@ -79,7 +86,7 @@ def _check_indexes(meta: Meta, txn: ReadTxn, values: dict[Place, Any], pointing:
 
 def _check_sums(meta: Meta, txn: ReadTxn, alive: dict[Place, ImageState], pointing: dict[Place, TagState]) -> None:
     rows: list[tuple[bytes, Any]] = [
-        (b"repository\0" + name.encode(), row.state) for name, row in meta.repositories.page(txn, after="", limit=9999)
+        (b"repository\0" + name.encode(), row.state) for name, row in repositories(meta, txn)
     ]
     rows += [(b"image\0" + name.encode() + b"\0" + packed(Digest(d)), row) for (name, d), row in alive.items()]
     rows += [(b"tag\0" + name.encode() + b"\0" + tag.encode(), row) for (name, tag), row in pointing.items()]
@@ -107,7 +114,8 @@ def _keys(meta: Meta, txn: ReadTxn, table: BytesTable) -> Iterator[tuple[str, by
 
 
 def _name(meta: Meta, txn: ReadTxn, key: bytes) -> str:
-    name = meta.repositories.name(txn, int.from_bytes(key[:8], "big"))
+    number = int.from_bytes(key[:8], "big")
+    name = meta.repositories.name(txn, number) or meta.repositories.buried(txn, number)
     assert name is not None
     return name
 

@@ -46,7 +46,11 @@ def test_what_changes_content_at_the_client_port_is_what_is_refused(route: objec
 
 def test_commands_that_change_content_are_refused_and_those_that_operate_the_node_are_not() -> None:
     refused = {f"{one.method} {one.pattern}" for one in ADMIN_ROUTES if not leaves_content(one.action)}
-    assert refused == {"DELETE /admin/v1/repositories/{name}/images/{reference}"}
+    assert refused == {
+        "DELETE /admin/v1/repositories/{name}",
+        "DELETE /admin/v1/repositories/{name}/images/{reference}",
+        "POST /admin/v1/collection",
+    }
 
 
 @pytest.mark.parametrize("action", ["ecr:PutImage", "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:New"])

@@ -179,12 +179,16 @@ def test_what_nothing_holds_goes_and_what_is_held_stays(meta: Meta) -> None:
         assert meta.blobs.drop_if_free(txn, ONE) is None
         meta.blobs.release(txn, ONE, now=NOW)
         assert meta.blobs.due_before(txn, 2e9, limit=9) == [(int(NOW) + DUE_AFTER, 0, ONE)]
-        assert meta.blobs.drop_if_free(txn, ONE) == 7
+        dropped = meta.blobs.drop_if_free(txn, ONE)
+        assert dropped is not None
+        assert dropped.number == 7
         assert not meta.blobs.is_numbered(txn, 7)
         assert meta.blobs.maps.count(txn) == 0
         assert meta.blobs.drop_if_free(txn, ONE) is None
         add(meta, txn, OTHER)
-        assert meta.blobs.drop_if_free(txn, OTHER) == 0
+        small = meta.blobs.drop_if_free(txn, OTHER)
+        assert small is not None
+        assert small.number == 0
         assert meta.blobs.contents.count(txn) == 0
 
 

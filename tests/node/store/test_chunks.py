@@ -61,12 +61,22 @@ async def test_a_blob_is_deleted_in_batches_and_its_neighbours_stay(store: Store
     for number, count in ((1, 1), (2, DELETE_BATCH + 1), (3, 1)):
         for index in range(count):
             await put(store, number, index, b"x")
-    more = await store.chunk_writer.write(lambda txn: store.chunks.delete_some(txn, 2))
+    done = await store.chunk_writer.write(lambda txn: store.chunks.delete_some(txn, [2]))
     with store.chunks.read() as txn:
-        assert (more, store.chunks.count(txn)) == (True, 3)
+        assert (done, store.chunks.count(txn)) == (0, 3)
     await store.delete_chunks(2)
     with store.chunks.read() as txn:
         assert store.chunks.numbers(txn, above=0, below=99, limit=99) == [1, 3]
+
+
+async def test_small_blobs_are_deleted_many_at_once(store: Store) -> None:
+    for number in range(1, DELETE_BATCH + 3):
+        await put(store, number, 0, b"x")
+    before = store.chunk_writer.commits
+    await store.delete_chunks(*range(1, DELETE_BATCH + 3), 99)
+    with store.chunks.read() as txn:
+        assert store.chunks.count(txn) == 0
+    assert store.chunk_writer.commits - before == 2
 
 
 async def test_nothing_has_number_nought(store: Store) -> None:

@@ -18,6 +18,7 @@ from node.registry.images import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.registry import Registry
 from node.registry.replication import put_replication
+from node.registry.repositories import delete_repository
 from node.registry.tags import delete_tag
 from node.registry.uploads import append_upload, begin_upload
 from node.store.damage import DamageRow, chunk_place
@@ -26,7 +27,7 @@ from node.store.table import BytesTable, Table, WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.events.event import Arrival
 from protocol.oci.digest import Digest, digest_of, packed
-from protocol.oci.names import TagName
+from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.record import FIRST, encode, read_record, record_hash, seal
 from tests.node.registry.world import (
     ALICE,
@@ -97,6 +98,11 @@ async def live(registry: Registry) -> None:
     await append_upload(registry, ALICE, APP, upload, source(LARGE[: CHUNK_SIZE + 20_000]))
     small = await begin_upload(registry, ALICE, APP, "sha512")
     await append_upload(registry, ALICE, APP, small, source(b"begun"))
+    for force, name in ((False, RepositoryName("empty")), (True, RepositoryName("full"))):
+        await push_blob(registry, b"{}", name)
+        if force:
+            await push_image(registry, b"{}", LARGE, b"seventh", tags=("a", "b"), name=name)
+        await delete_repository(registry, ALICE, name, force=force)  # Nobody buries them.
     await put_replication(registry, ALICE, msgspec.json.encode({"rules": []}))  # The follower passes all before.
     await registry.store.writer.write(lambda txn: come_from_elsewhere(registry, txn))
 
