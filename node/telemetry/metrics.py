@@ -45,7 +45,11 @@ COUNTED: Mapping[str, tuple[str, str, str]] = {
     "entrepot_loop_lag_seconds": ("histogram", "How much later than asked the event loop came back.", ""),
     "entrepot_limit_hits_total": ("counter", "What a limit of the engine refused.", "limit"),
     "entrepot_bugs_total": ("counter", "Exceptions that nobody expected; the log has their tracebacks.", ""),
-    "entrepot_job_failures_total": ("counter", "Times that a job ended with an error and was started again.", "job"),
+    "entrepot_job_failures_total": (
+        "counter",
+        "Times that a job ended with an error and was started again.",
+        "job_name",
+    ),
 }
 """What is counted here: name -> (type, help, labels)."""
 
