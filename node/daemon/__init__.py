@@ -12,6 +12,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``inforce``    what a configuration changes of the parts
 * ``peering``    what peers are given of the registry, and the registry of peers
 * ``control``    what commands ask of peers
+* ``notify``     tells systemd how the node is
 * ``jobs``       the table of what runs beside the doors
 * ``watch``      which numbers the metrics read
 * ``expiry``     when certificates run out

@@ -27,6 +27,7 @@ from node.daemon.doors import Door, Listeners, listening, serve_door
 from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.inforce import put_access, put_limits, put_log, put_rules
 from node.daemon.jobs import jobs_of
+from node.daemon.notify import Notify
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.reload import Reloader, Running
 from node.daemon.signals import obey_signals
@@ -144,10 +145,11 @@ async def _serve(
     telemetry: _Telemetry,
     announce: Announce | None,
 ) -> bool:
-    log, metrics = structlog.get_logger(), telemetry.metrics
+    log, metrics, notify = structlog.get_logger(), telemetry.metrics, Notify(os.environ)
     async with trio.open_nursery() as background:
         stopping, at_once = trio.Event(), trio.CancelScope()
-        await background.start(obey_signals, stopping, at_once, reload)
+        await background.start(obey_signals, stopping, at_once, partial(notify.reloading, reload))
+        background.start_soon(notify.watch_forever, stopping)
         background.start_soon(telemetry.lines.flush_forever)
         if telemetry.exporter is not None:
             background.start_soon(telemetry.exporter.export_forever)
@@ -164,6 +166,7 @@ async def _serve(
                 addresses = [listener.address for listener in doors[0].listeners]
                 settle_heap()
                 log.info("listening", addresses=addresses, version=__version__)
+                notify.say("READY=1", f"STATUS=listening on {', '.join(addresses)}")
                 if announce is not None:
                     announce(addresses)
         log.info("stopped")
