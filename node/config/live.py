@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from node.config.settings import Config
+from node.config.settings import Config, LimitSettings
 
 LIVE = frozenset(
     (
@@ -18,16 +18,7 @@ LIVE = frozenset(
         "registry.missing_content",
         "registry.manifest_limit",
         "registry.read_only",
-        "limits.connections",
-        "limits.connections_each",
-        "limits.streams",
-        "limits.handshake",
-        "limits.receiving_head",
-        "limits.idle",
-        "limits.patience",
-        "limits.progress",
-        "limits.upload_expiry_hours",
-        "limits.grace",
+        *(f"limits.{name}" for name in LimitSettings.__struct_fields__),
         "log.level",
         "log.format",
         "log.access",

@@ -9,6 +9,7 @@ from node.config.addresses import Address
 
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 File: TypeAlias = Annotated[str, Meta(min_length=1)]
+Rate: TypeAlias = Annotated[float, Meta(ge=1, le=1_000_000)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -67,24 +68,70 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Section ``[limits]``: those of ``node.http.limits`` that an operator may have to move, by name, and two more."""
+    """Section ``[limits]``: all of ``node.http.limits``, by name and with their reasons there, and three more."""
 
     connections: Annotated[Count, Meta(description="Open connections in all.")] = 4096
     connections_each: Annotated[Count, Meta(description="Open connections of one client address.")] = 1024
+    strangers: Annotated[Count, Meta(description="Those without a request at work whose client is not known.")] = 1024
+    strangers_each: Annotated[Count, Meta(description="The same of one client address.")] = 256
     streams: Annotated[int, Meta(ge=1, le=1000, description="HTTP/2 requests at once on one connection.")] = 100
+    streams_unknown: Annotated[
+        int, Meta(ge=1, le=1000, description="The same until one was answered well; more of them wait.")
+    ] = 16
     handshake: Annotated[Seconds, Meta(description="Seconds for a TLS handshake.")] = 10.0
     receiving_head: Annotated[Seconds, Meta(description="Seconds for a request's head, from its first byte.")] = 10.0
     idle: Annotated[Seconds, Meta(description="Seconds that a connection is kept for its next request.")] = 75.0
+    idle_pressed: Annotated[
+        Seconds, Meta(description="Instead of limits.idle while three quarters of the connections are taken.")
+    ] = 10.0
     patience: Annotated[Seconds, Meta(description="Seconds for a body to move limits.progress bytes.")] = 30.0
     progress: Annotated[int, Meta(ge=1, le=2**30, description="Bytes that a body has to move in that time.")] = (
         30 * 1024
     )
+    linger: Annotated[Seconds, Meta(description="Seconds for a client to read why its connection ends.")] = 1.0
+    flush: Annotated[Seconds, Meta(description="Seconds for a closed connection to empty its send queue.")] = 30.0
+    head: Annotated[int, Meta(ge=4096, le=2**20, description="Bytes of a request's head.")] = 16 * 1024
+    fields: Annotated[int, Meta(ge=20, le=1000, description="Header fields of a request.")] = 100
+    target: Annotated[int, Meta(ge=1024, le=65_536, description="Bytes of a request's target.")] = 8 * 1024
+    parameters: Annotated[int, Meta(ge=16, le=1000, description="Parameters of a query.")] = 64
+    heads: Annotated[int, Meta(ge=2**20, le=2**34, description="Bytes of decoded heads of all requests at work.")] = (
+        64 * 2**20
+    )
+    chunk_line: Annotated[int, Meta(ge=64, le=65_536, description="Bytes of a line between chunks.")] = 256
+    small_chunks: Annotated[Count, Meta(description="Chunks of less than 1 KiB in a body of larger ones.")] = 2048
+    trailers: Annotated[int, Meta(ge=0, le=1000, description="Trailer lines behind a body in chunks.")] = 16
+    drain: Annotated[
+        int, Meta(ge=0, le=2**30, description="Bytes of an unread body that are read to keep its connection.")
+    ] = 64 * 1024
+    stream_window: Annotated[
+        int, Meta(ge=65_535, le=2**30, description="Bytes of one HTTP/2 body that may be on their way.")
+    ] = 2**20
+    connection_window: Annotated[
+        int, Meta(ge=65_535, le=2**30, description="The same of all bodies of one connection.")
+    ] = 4 * 2**20
+    header_block: Annotated[int, Meta(ge=16_384, le=2**20, description="Bytes of an HTTP/2 header block.")] = 32 * 1024
+    continuations: Annotated[int, Meta(ge=0, le=64, description="CONTINUATION frames of a header block.")] = 4
+    header_memory: Annotated[
+        int, Meta(ge=65_536, le=2**30, description="Bytes of decoded heads of one HTTP/2 connection.")
+    ] = 256 * 1024
+    resets: Annotated[Rate, Meta(description="HTTP/2 streams that may be reset before their end.")] = 100.0
+    resets_per_second: Annotated[Rate, Meta(description="How fast that allowance comes back.")] = 10.0
+    idle_frames: Annotated[Rate, Meta(description="HTTP/2 frames without a request or bytes of a body.")] = 200.0
+    idle_frames_per_second: Annotated[Rate, Meta(description="How fast that allowance comes back.")] = 20.0
+    work: Annotated[
+        float,
+        Meta(gt=0, le=1, description="Seconds of processor time in a second that HTTP/2 frames for nothing may take."),
+    ] = 0.05
     upload_expiry_hours: Annotated[
         int, Meta(ge=1, le=8760, description="Hours after its last byte that an unfinished upload is dropped.")
     ] = 72
     grace: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds that open requests have left when the node stops.")
     ] = 20.0
+    drain_delay: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="Seconds in which /readyz says 503 before a node that stops takes no more."),
+    ] = 0.0
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

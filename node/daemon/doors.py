@@ -1,7 +1,7 @@
 """The ports and the control socket."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from node.daemon.observing import counted, observer
 from node.http.counts import Counts
 from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
-from node.http.message import Application
+from node.http.message import Application, Trusts, is_answered_well
 from node.http.serve import serve
 from node.telemetry.access import AccessLog
 from node.telemetry.metrics import Metrics
@@ -84,38 +84,41 @@ class Door:
     application: Application
     limits: Limits
     grace: float = 1.0  # Seconds that requests in flight have when the node stops.
+    trusts: Trusts = is_answered_well
+    leave: Callable[[], None] = lambda: None
+    """Called when the node stops: ends what would last for ever."""
     counts: Counts = field(default_factory=Counts)
 
 
 async def serve_door(
-    door: Door, metrics: Metrics, access: AccessLog | None, tracer: Tracer, *, stopping: trio.Event
+    door: Door, metrics: Metrics, access: AccessLog | None, tracer: Tracer, stopping: trio.Event
 ) -> None:
     """Serve *door* until *stopping* is set, then let requests in flight finish within its grace."""
-    await serve(
-        door.listeners,
-        counted(door.name, door.application, metrics, tracer),
-        limits=lambda: door.limits,
-        stopping=stopping,
-        grace=lambda: door.grace,
-        observe=observer(door.name, metrics, access),
-        hit=metrics.count_limit_hit,
-        report=partial(_report, metrics),
-        counts=door.counts,
-    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_leave, door, stopping)
+        await serve(
+            door.listeners,
+            counted(door.name, door.application, metrics, tracer),
+            limits=lambda: door.limits,
+            stopping=stopping,
+            grace=lambda: door.grace,
+            observe=observer(door.name, metrics, access),
+            hit=metrics.count_limit_hit,
+            report=partial(_report, metrics),
+            counts=door.counts,
+            trusts=door.trusts,
+        )
+        nursery.cancel_scope.cancel()
+
+
+async def _leave(door: Door, stopping: trio.Event) -> None:
+    await stopping.wait()
+    door.leave()
 
 
 def limits_of(settings: LimitSettings) -> Limits:
     """Return the engine's limits as they are configured."""
-    return Limits(
-        connections=settings.connections,
-        connections_each=settings.connections_each,
-        streams=settings.streams,
-        handshake=settings.handshake,
-        receiving_head=settings.receiving_head,
-        idle=settings.idle,
-        patience=settings.patience,
-        progress=settings.progress,
-    )
+    return Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
 
 
 def _report(metrics: Metrics, error: BaseException) -> None:

@@ -4,7 +4,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from node.daemon.doors import Door, Listeners, listening, serve_door
 from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.inforce import put_access, put_limits, put_log, put_rules
 from node.daemon.jobs import jobs_of
+from node.daemon.leaving import Leaving
 from node.daemon.notify import Notify
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.reload import Reloader, Running
@@ -38,7 +39,7 @@ from node.http.limits import Limits
 from node.http.listen import Listener
 from node.http.message import Request
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
-from node.peers.listen import PEER_LIMITS
+from node.peers.listen import PEER_LIMITS, has_certificate
 from node.registry.commit import stored_clock
 from node.registry.condition import condition
 from node.registry.elsewhere import Elsewhere
@@ -114,7 +115,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 peers = peer_control(identity, peering.mesh, advertised)
                 node, backups = NodeControl(reloader.reload), backup_control(identity)
                 control = Admin(registry, peers, node, backups, __version__, partial(_alarm, registry))
-                doors = _doors(listeners, registry, peering, metrics, control)
+                leaving = Leaving()
+                doors = _doors(listeners, registry, peering, metrics, control, leaving)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, config)
                 outcomes = exporter.outcomes if exporter is not None else {"exported": 0, "dropped": 0}
@@ -125,7 +127,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 reloader.put()
                 jobs = jobs_of(registry, peering, reloader)
                 telemetry = _Telemetry(metrics, access, lines, tracer, exporter)
-                return await _serve(store, doors, jobs, reloader.reload, telemetry, announce)
+                background = _Background(jobs, leaving, reloader)
+                return await _serve(store, doors, background, telemetry, announce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,32 +140,34 @@ class _Telemetry:
     exporter: Exporter | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Background:
+    jobs: dict[str, Job]
+    leaving: Leaving
+    reloader: Reloader
+
+
 async def _serve(
-    store: Store,
-    doors: list[Door],
-    jobs: dict[str, Job],
-    reload: Callable[[], Awaitable[object]],
-    telemetry: _Telemetry,
-    announce: Announce | None,
+    store: Store, doors: list[Door], work: _Background, telemetry: _Telemetry, announce: Announce | None
 ) -> bool:
-    log, metrics, notify = structlog.get_logger(), telemetry.metrics, Notify(os.environ)
+    log, metrics, leaving, notify = structlog.get_logger(), telemetry.metrics, work.leaving, Notify(os.environ)
     async with trio.open_nursery() as background:
-        stopping, at_once = trio.Event(), trio.CancelScope()
-        await background.start(obey_signals, stopping, at_once, partial(notify.reloading, reload))
-        background.start_soon(notify.watch_forever, stopping)
+        await background.start(obey_signals, leaving, partial(notify.reloading, work.reloader.reload))
+        background.start_soon(leaving.leave, lambda: work.reloader.running.config.limits.drain_delay)
+        background.start_soon(notify.watch_forever, leaving.told)
         background.start_soon(telemetry.lines.flush_forever)
         if telemetry.exporter is not None:
             background.start_soon(telemetry.exporter.export_forever)
         background.start_soon(measure_loop_lag, metrics.observe_loop_lag)
-        for name, job in jobs.items():
+        for name, job in work.jobs.items():
             background.start_soon(supervise, name, job, metrics.count_job_failure)
         for writer in (store.writer, store.chunk_writer):
-            background.start_soon(_end_when_lost, writer, at_once)
-        with at_once:
+            background.start_soon(_end_when_lost, writer, leaving.at_once)
+        with leaving.at_once:
             async with trio.open_nursery() as serving:
                 for door in doors:
                     access = telemetry.access if door.name == "oci" else None
-                    serving.start_soon(partial(serve_door, door, metrics, access, telemetry.tracer, stopping=stopping))
+                    serving.start_soon(partial(serve_door, door, metrics, access, telemetry.tracer, leaving.stopping))
                 addresses = [listener.address for listener in doors[0].listeners]
                 settle_heap()
                 log.info("listening", addresses=addresses, version=__version__)
@@ -171,7 +176,7 @@ async def _serve(
                     announce(addresses)
         log.info("stopped")
         background.cancel_scope.cancel()
-    return not stopping.is_set() and (store.writer.lost.is_set() or store.chunk_writer.lost.is_set())
+    return not leaving.told.is_set() and (store.writer.lost.is_set() or store.chunk_writer.lost.is_set())
 
 
 async def _end_when_lost(writer: Writer, serving: trio.CancelScope) -> None:
@@ -179,8 +184,10 @@ async def _end_when_lost(writer: Writer, serving: trio.CancelScope) -> None:
     serving.cancel()  # No grace: nothing can be read, and connections that break are tried again.
 
 
-def _doors(listeners: Listeners, registry: Registry, peering: Peering, metrics: Metrics, admin: Admin) -> list[Door]:
-    health = Health(partial(condition, registry), metrics.render)
+def _doors(
+    listeners: Listeners, registry: Registry, peering: Peering, metrics: Metrics, admin: Admin, leaving: Leaving
+) -> list[Door]:
+    health = Health(partial(leaving.condition, partial(condition, registry)), metrics.render)
     account = registry.name.account
     root = root_of(account)
 
@@ -197,7 +204,8 @@ def _doors(listeners: Listeners, registry: Registry, peering: Peering, metrics: 
     ]
     if listeners.peers is not None:
         port = Listener(listeners.peers.sock, peering.mesh.server_context)
-        doors.append(Door("peers", [port], peering.mesh.application, PEER_LIMITS))
+        mesh = peering.mesh
+        doors.append(Door("peers", [port], mesh.application, PEER_LIMITS, trusts=has_certificate, leave=mesh.leave))
     return doors
 
 

@@ -33,7 +33,8 @@ def observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
 
     def observe(answered: Answered) -> None:
         request = answered.request
-        metrics.count_in_flight(door, -1)
+        if not answered.refused:
+            metrics.count_in_flight(door, -1)
         count(
             door,
             request.method,

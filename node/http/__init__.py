@@ -10,6 +10,8 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``listen``        the sockets to accept on
 * ``tls``           TLS settings of the front door
 * ``transport``     one accepted socket, for tasks that wait
+* ``census``        who is connected, and who has to go first
+* ``waiting``       clients of HTTP/1.1 that leave while a handler works
 * ``engine``        what all connections of a server share
 * ``counts``        what a server counts while it runs
 * ``target``        paths, queries and hosts, decoded strictly and once

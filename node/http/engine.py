@@ -8,13 +8,15 @@ from typing import TypeAlias
 
 import trio
 
+from node.http.census import Census
 from node.http.failures import Rejected
 from node.http.limits import Hit, Limits
-from node.http.message import Application, Observe
+from node.http.message import Application, Observe, Trusts
 from node.http.runs import Senders
 from node.http.sendqueue import SendQueues
 from node.http.target import host_name
 from node.http.transport import Transport
+from node.http.waiting import Waiting
 
 Report: TypeAlias = Callable[[Exception], None]
 """Logs a bug of ours, with its traceback."""
@@ -35,11 +37,14 @@ class Engine:
     application: Application
     limits: Limits
     observe: Observe
+    trusts: Trusts
     hit: Hit
     report: Report
     stopping: trio.Event
+    census: Census
     queues: SendQueues
     senders: Senders
+    waiting: Waiting = field(default_factory=Waiting)
     endings: dict[Transport, Callable[[], None]] = field(default_factory=dict)
     """What to call on each open connection when the server stops: ends it soon if it is idle."""
 

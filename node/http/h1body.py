@@ -1,18 +1,23 @@
 """The body of an HTTP/1.1 request, straight from the socket into the hands of the handler."""
 
+from trio.lowlevel import checkpoint
+
 from node.http.failures import ClientGone, Rejected
 from node.http.h1guard import ChunkedFraming, Head, find_line
 from node.http.limits import Limits
 from node.http.transport import Pace, Transport
 
 PIECE = 64 * 1024  # Bytes in what ``receive`` returns, at most.
+_TURN = 64  # Lines of the framing that are read before others get their turn.
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http1Body:
     """Implements ``message.Body``. *buffer* holds what was received after the head and keeps what comes behind."""
 
-    __slots__ = ("_buffer", "_framing", "_left", "_limits", "_pace", "_transport", "awaited", "failure", "length")
+    __slots__ = (
+        "_buffer", "_framing", "_left", "_limits", "_lines", "_pace", "_transport", "awaited", "failure", "length",
+    )  # fmt: skip
 
     def __init__(self, head: Head, buffer: bytearray, transport: Transport, pace: Pace, limits: Limits) -> None:
         self.length = head.length
@@ -21,6 +26,7 @@ class Http1Body:
         self._pace = pace
         self._limits = limits
         self._framing = None if head.length is not None else ChunkedFraming(limits)
+        self._lines = 0
         self._left = head.length or 0  # Bytes before the end, or before the next line of the framing.
         self.awaited = head.expects_continue and head.length != 0 and not buffer
         """Whether the client waits for ``100 Continue``. Bytes that came with the head say that it does not."""
@@ -83,6 +89,9 @@ class Http1Body:
         return self._left > 0
 
     async def _read_line(self, framing: ChunkedFraming) -> None:
+        self._lines += 1
+        if not self._lines % _TURN:
+            await checkpoint()
         try:
             while (length := find_line(self._buffer, self._limits)) < 0:
                 data = await self._transport.receive(PIECE, self._pace)

@@ -41,6 +41,7 @@ class Head:
     length: int | None  # Bytes of body; ``None``: in chunks.
     expects_continue: bool
     version: str  # ``1.1`` or ``1.0``.
+    size: int  # Bytes that it had.
 
 
 class _Fields:
@@ -111,6 +112,7 @@ def parse_head(raw: bytes, limits: Limits) -> Head:
         length,
         "expect" in headers and _expects_continue(headers["expect"], version),
         version,
+        len(raw),
     )
 
 
@@ -164,12 +166,13 @@ class ChunkedFraming:
     somebody else reads, the empty line behind them, and so on to the trailer.
     """
 
-    __slots__ = ("_limits", "_state", "_trailers", "remaining")
+    __slots__ = ("_limits", "_small", "_state", "_trailers", "remaining")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._state = "size"
         self._trailers = 0
+        self._small = 0  # Chunks that nothing has paid for.
         self.remaining = 0  # Bytes of data before the next line; the reader subtracts what it took.
 
     @property
@@ -185,6 +188,9 @@ class ChunkedFraming:
                 if not found:
                     raise Rejected(400, "a chunk does not begin with its size")
                 self.remaining = int(found[1], 16)
+                self._small = max(0, self._small + 1 - self.remaining // 1024)
+                if self._small > self._limits.small_chunks:
+                    raise Rejected(400, "too many chunks are too small", "small_chunks")
                 self._state = "data" if self.remaining else "trailer"
             case "data":
                 if line or self.remaining:

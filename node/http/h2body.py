@@ -12,6 +12,8 @@ import trio
 from node.http.failures import ClientGone
 from node.http.transport import Pace
 
+SMALL = 4096  # Bytes of pieces that are joined.
+
 
 class Http2Body:
     """Implements ``message.Body``; ``arrived``, ``finish`` and ``lose`` are for the connection."""
@@ -38,6 +40,13 @@ class Http2Body:
     def arrived(self, data: memoryview, flow: int) -> None:
         """Take what came in DATA frames, of size *flow* with its padding."""
         self.received += len(data)
+        if self._chunks and len(data) < SMALL and len(self._chunks[-1][0]) < SMALL:
+            # A byte in a frame of its own costs a hundred bytes here, and a window is a million of them.
+            last, cost = self._chunks.pop()
+            gathered = last.obj if isinstance(last.obj, bytearray) and len(last.obj) == len(last) else bytearray(last)
+            last.release()
+            gathered += data
+            data, flow = memoryview(gathered), flow + cost
         self._chunks.append((data, flow))
         self._wake.set()
 

@@ -15,6 +15,7 @@ from node.http.frameguard import FLOW_CONTROL_ERROR, MAX_WINDOW, Breach, window_
 from node.http.limits import Limits
 
 LEAST = 1024  # Bytes in a DATA frame that is not the last: a window of one byte at a time is an attack.
+SMALL_FRAMES = 16  # Smaller ones that a connection may ask for all the same, by windows that allow no larger one.
 WORTH = 64 * 1024  # Bytes that are waited for if the stream's window is large.
 SHARED_WORTH = 16 * 1024  # The same of the connection's window: a quarter of the smallest that a client can have.
 
@@ -34,6 +35,7 @@ class FlowControl:
         self._h2 = connection
         self._limits = limits
         self._inbound = Window(limits.connection_window)
+        self._small_frames = SMALL_FRAMES
         self.updates = b""
         """WINDOW_UPDATE frames to be sent; the sender empties it."""
 
@@ -51,12 +53,16 @@ class FlowControl:
             raise ClientGone
         worth = max(LEAST, min(WORTH, self._h2.remote_settings.initial_window_size // 4))
         own, shared = stream.outbound_flow_control_window, self._h2.outbound_flow_control_window
+        if self._h2.remote_settings.initial_window_size < LEAST and self._small_frames:
+            return max(0, min(own, shared))
         if own < min(left, worth) or shared < min(left, SHARED_WORTH):
             return 0
         return min(own, shared)
 
     def spend(self, stream_id: int, size: int) -> None:
         """Note *size* bytes that are sent past h2; negative: that were not sent after all."""
+        if 0 < size < LEAST and self._small_frames and self._h2.remote_settings.initial_window_size < LEAST:
+            self._small_frames -= 1
         self._h2.outbound_flow_control_window -= size
         if stream := self._h2.streams.get(stream_id):
             stream.outbound_flow_control_window -= size

@@ -14,7 +14,7 @@ from node.http.frameguard import CANCEL, INTERNAL_ERROR, NO_ERROR
 from node.http.h1guard import METHODS, SINGLE
 from node.http.h2body import Http2Body
 from node.http.h2flow import Window
-from node.http.message import Answered, Extent, Piece, Pieces, Request, Response
+from node.http.message import Answered, Extent, Piece, Pieces, Request, Response, unread_request
 from node.http.outgoing import BodyBroken, close_iterator, next_piece
 from node.http.responsehead import http_date, is_bodiless, stated
 from node.http.target import parse_host, parse_target
@@ -44,8 +44,11 @@ class Connection(Protocol):
     def stalled(self) -> None:
         """Count a stream whose client stopped reading or sending."""
 
-    def ended(self, stream: "Stream") -> None:
-        """Forget *stream*: its task has ended."""
+    def ended(self, stream: "Stream", *, finished: bool) -> None:
+        """Forget *stream*: its task has ended; *finished*: with an answer to what was asked."""
+
+    def trust(self) -> None:
+        """Give the client what known ones get."""
 
     def window(self, stream_id: int, left: int) -> int:
         """Return how many bytes the client takes now of a body with *left* to go; ``ClientGone`` if it is closed."""
@@ -84,13 +87,23 @@ class Stream:
         self._scope = trio.CancelScope()
         self._pace = Pace(self._scope, engine.limits)
         self._sent = 0
+        self._finished = False
         self.body = Http2Body(None, self._pace, self._acknowledge)
         self._rejected: Rejected | None = None
-        self._request = self._blank_request()
+        transport = connection.transport
+        self._request = unread_request(
+            transport.client, request_id(), scheme=transport.scheme, version="2", body=self.body
+        )
+        self._request.certificate = transport.certificate
         try:
             self._request = self._parse(headers)
         except Rejected as rejected:
             self._rejected = rejected
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether no handler will see it."""
+        return self._rejected is not None
 
     def lose(self) -> None:
         """The client reset the stream, or the connection ends: stop the handler."""
@@ -113,7 +126,7 @@ class Stream:
                 self._connection.reset(self.id, INTERNAL_ERROR)
                 await self._connection.write()
         finally:
-            self._connection.ended(self)
+            self._connection.ended(self, finished=self._finished)
 
     async def _answer(self) -> None:
         began = perf_counter()
@@ -121,14 +134,16 @@ class Stream:
         try:
             response = await self._response()
             status = response.status
+            if not self.is_refused and self._engine.trusts(self._request, status):
+                self._connection.trust()
             if isinstance(response.body, Pieces):
                 status = await self._send_pieces(response, response.body)
             else:
                 await self._send_bytes(response, response.body)
+            self._finished = not self.is_refused
         finally:
-            if self._rejected is None:
-                seconds = perf_counter() - began
-                self._engine.observe(Answered(self._request, status, self._sent, seconds))
+            seconds = perf_counter() - began
+            self._engine.observe(Answered(self._request, status, self._sent, seconds, self.is_refused))
         if not self.body.ended:
             # RFC 9113, 8.1: the client may stop sending, and the answer stands.
             self._connection.reset(self.id, NO_ERROR)
@@ -229,23 +244,6 @@ class Stream:
         headers.append(NeverIndexedHeaderTuple("date", http_date()))
         headers.append(NeverIndexedHeaderTuple("x-request-id", self._request.id))
         return headers
-
-    def _blank_request(self) -> Request:
-        """Return what stands in for a request that was refused: enough to answer it."""
-        transport = self._connection.transport
-        return Request(
-            "GET",
-            "/",
-            (),
-            {},
-            self.body,
-            transport.scheme,
-            "",
-            "2",
-            transport.client,
-            request_id(),
-            transport.certificate,
-        )
 
     def _parse(self, pairs: Sequence[tuple[bytes, bytes]]) -> Request:
         request, limits = self._request, self._engine.limits

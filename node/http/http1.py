@@ -10,11 +10,12 @@ from time import perf_counter
 
 import trio
 
+from node.http.census import Guest
 from node.http.engine import Engine, refuse_foreign, request_id
 from node.http.failures import OUR_FAULT, ClientGone, Rejected, error_body, error_response, is_gone
 from node.http.h1body import Http1Body
 from node.http.h1guard import Head, find_head, parse_head
-from node.http.message import Answered, Pieces, Request, Response
+from node.http.message import Answered, Pieces, Request, Response, unread_request
 from node.http.outgoing import BodyBroken, Outgoing, next_piece
 from node.http.responsehead import encode_head, is_bodiless, stated
 from node.http.transport import Pace, Transport
@@ -30,6 +31,7 @@ class Http1Connection:
         self,
         engine: Engine,
         transport: Transport,
+        guest: Guest,
         scope: trio.CancelScope,
         buffer: bytearray,
         hosts: frozenset[str] | None,
@@ -37,6 +39,7 @@ class Http1Connection:
         """*scope* is that of the connection's task, *buffer* what was received already."""
         self._engine = engine
         self._transport = transport
+        self._guest = guest
         self._scope = scope
         self._buffer = buffer
         self._hosts = hosts
@@ -67,13 +70,16 @@ class Http1Connection:
     def _say_why_ended(self) -> None:
         """Count a client that was too slow; tell it so if its head never ended and that needs no waiting."""
         if self._answering:
-            self._engine.hit("patience")
+            if self._scope.deadline < inf:  # Else the client went away.
+                self._engine.hit("patience")
         elif self._buffer:
             self._engine.hit("receiving_head")
-            self._transport.send_nowait(self._refusal(Rejected(408, "the request head did not come in time")))
+            late = Rejected(408, "the request head did not come in time")
+            self._transport.send_nowait(self._refusal(late, request_id()))
 
     async def _serve_one(self) -> bool:
         """Serve the next request; return whether there may be another one."""
+        census = self._engine.census
         try:
             head = await self._next_head()
             if head is None:
@@ -81,10 +87,28 @@ class Http1Connection:
             if self._hosts is not None:
                 refuse_foreign(self._hosts, head.host, head.headers)
         except Rejected as rejected:
-            if rejected.limit:
-                self._engine.hit(rejected.limit)
-            await self._transport.send(self._refusal(rejected), self._pace)
+            await self._refuse(rejected)
             return False
+        if census.heads + head.size > self._engine.limits.heads:
+            await self._refuse(Rejected(503, "too many requests are at work", "heads"))
+            return False
+        census.heads += head.size
+        self._guest.asks()
+        try:
+            return await self._serve_request(head)
+        finally:
+            census.heads -= head.size
+            self._guest.rests()
+
+    async def _refuse(self, rejected: Rejected) -> None:
+        if rejected.limit:
+            self._engine.hit(rejected.limit)
+        number = request_id()
+        await self._transport.send(self._refusal(rejected, number), self._pace)
+        request = unread_request(self._transport.client, number, scheme=self._transport.scheme, version="1.1")
+        self._engine.observe(Answered(request, rejected.status, 0, 0.0, refused=True))
+
+    async def _serve_request(self, head: Head) -> bool:
         self._answering = True
         body = Http1Body(head, self._buffer, self._transport, self._pace, self._engine.limits)
         keep_alive = await self._answer(head, body)
@@ -102,7 +126,7 @@ class Http1Connection:
         elif not self._buffer:
             if self._engine.stopping.is_set():
                 return None
-            self._scope.deadline = trio.current_time() + limits.idle
+            self._scope.deadline = trio.current_time() + self._engine.census.idle(self._transport.client)
             self._is_idle = True
             data = await self._transport.receive(RECEIVE, wait_first=True)
             self._is_idle = False
@@ -145,7 +169,11 @@ class Http1Connection:
         self._outgoing.sent = 0
         status = 499
         try:
+            if body.ended:
+                self._engine.waiting.begin(transport, self._scope)
             response = await self._response(request, body)
+            self._engine.waiting.end(transport)
+            self._guest.answered(trusted=self._guest.is_known or self._engine.trusts(request, response.status))
             keep_alive = self._keeps_alive(head, body, response)
             status = response.status
             if isinstance(response.body, bytes):
@@ -156,6 +184,9 @@ class Http1Connection:
             else:
                 status = await self._send_pieces(head, request, response, response.body, keep_alive=keep_alive)
         finally:
+            self._engine.waiting.end(transport)
+            if body.failure is not None and body.failure.limit:
+                self._engine.hit(body.failure.limit)
             self._engine.observe(Answered(request, status, self._outgoing.sent, perf_counter() - began))
         return keep_alive
 
@@ -197,16 +228,20 @@ class Http1Connection:
         self, head: Head, request: Request, response: Response, pieces: Pieces, *, keep_alive: bool
     ) -> int:
         """Send *response*; return its status, or 500 where not even its first piece could be had."""
+        broken: BodyBroken | None = None
+        first, encoded = None, b""
         try:
             # Before the head, so that a body which cannot begin is still an honest 500. A body of unknown length is
             # a conversation: its head may be what the client waits for.
             first = None if pieces.length is None else await next_piece(pieces.iterator)
             encoded = self._encode(head, request, response, keep_alive=keep_alive)
-        except BaseException as error:
-            await self._outgoing.drop(pieces)
-            if not isinstance(error, BodyBroken):
-                raise
-            self._engine.report(error)
+        except BodyBroken as error:
+            broken = error
+        finally:
+            if not encoded:
+                await self._outgoing.drop(pieces)
+        if broken is not None:
+            self._engine.report(broken)
             failure = error_response(500, OUR_FAULT)
             await self._send_bytes(head, request, failure, error_body(500, OUR_FAULT), keep_alive=keep_alive)
             return failure.status
@@ -227,11 +262,11 @@ class Http1Connection:
             framing += "connection: keep-alive\r\n"
         return encode_head(response.status, headers, framing, request.id)
 
-    def _refusal(self, rejected: Rejected) -> bytes:
+    def _refusal(self, rejected: Rejected, number: str) -> bytes:
         response = error_response(rejected.status, rejected.message)
         body = error_body(rejected.status, rejected.message)
         framing = f"content-length: {len(body)}\r\nconnection: close\r\n"
-        return encode_head(response.status, response.headers, framing, request_id()) + body
+        return encode_head(response.status, response.headers, framing, number) + body
 
     async def _drain(self, body: Http1Body) -> None:
         self._scope.deadline = trio.current_time() + self._engine.limits.receiving_head

@@ -10,8 +10,10 @@ Half a frame would end all streams, so a write is shielded from the end of its o
 still ends it: a task that does nothing else passes that cancellation on.
 """
 
+from collections import deque
 from contextlib import suppress
 from math import inf
+from time import thread_time
 
 import h2.config
 import h2.connection
@@ -22,6 +24,7 @@ import trio
 from h2.settings import SettingCodes
 from h2.stream import StreamInputs
 
+from node.http.census import Guest
 from node.http.engine import Engine
 from node.http.failures import ClientGone
 from node.http.frameguard import (
@@ -46,24 +49,41 @@ from node.http.transport import Pace, Transport
 RECEIVE = 64 * 1024
 ENCODER_TABLE = 4096  # Bytes. h2 obeys a client that asks for 4 GiB, and searches it for each header.
 
+LOOKED_AT = 32  # Frames between two looks at the processor time that they took.
+EARNED = 4e-9  # Seconds of processor time that a byte of body pays for: four times what it takes in large frames.
+REQUEST = 5e-3  # The same of a head that is one: ten times what it takes. Those that are reset have their own limit.
 MAX_STALLED = 2  # Streams whose client stopped reading, before the connection is ended.
 
 
 class _H2(h2.connection.H2Connection):
     MAX_CLOSED_STREAMS = 1024  # Enough to tell late frames from wrong ones; 65 536 are 7 MB for each connection.
 
+    @property
+    def open_inbound_streams(self) -> int:  # type: ignore[explicit-override]  # 3.12 has it.
+        """None, for h2 would end the connection of a client that has not read our settings yet; we count ourselves."""
+        super().open_inbound_streams  # noqa: B018 - forgets those that are closed.
+        return 0
+
 
 class Http2Connection:
     """Serves one connection; made for each, used once."""
 
     def __init__(
-        self, engine: Engine, transport: Transport, scope: trio.CancelScope, hosts: frozenset[str] | None
+        self,
+        engine: Engine,
+        transport: Transport,
+        guest: Guest,
+        scope: trio.CancelScope,
+        hosts: frozenset[str] | None,
     ) -> None:
         """*scope* is that of the connection's task."""
         limits = engine.limits
         self.engine = engine
         self.transport = transport
         self.hosts = hosts
+        self._guest = guest
+        self._limits = limits
+        self._allowed = limits.streams if guest.is_known else min(limits.streams, limits.streams_unknown)
         self.h2 = _H2(
             h2.config.H2Configuration(
                 client_side=False,
@@ -75,7 +95,7 @@ class Http2Connection:
         self.h2.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
+                SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed,
                 SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.head,
                 SettingCodes.ENABLE_PUSH: 0,
@@ -91,9 +111,12 @@ class Http2Connection:
         self._lock = trio.Lock()
         self._frames = DataFrames()
         self._streams: dict[int, Stream] = {}
+        self._waiting: deque[Stream] = deque()  # Those of them that nobody serves yet.
+        self._nursery: trio.Nursery | None = None  # Of the tasks that serve them.
         self._last_stream = 0
         self._flow = FlowControl(self.h2, limits)
         self._resets = Allowance(limits.resets, limits.resets_per_second)
+        self._work = Allowance(limits.work, limits.work)
         self._stalled = 0
         self._header_memory = 0
         self._draining = False
@@ -107,30 +130,41 @@ class Http2Connection:
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(self.engine.limits.connection_window - 65_535)
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             nursery.start_soon(self._pass_on_cancellation)
             try:
                 with self._reading:
-                    await self._read_forever(nursery, received)
+                    await self._read_forever(received)
             except ClientGone:
                 self._broken = True
             for stream in self._streams.values():
                 stream.lose()
             nursery.cancel_scope.cancel()
+        while self._waiting:
+            stream = self._waiting.popleft()
+            self.ended(stream, finished=False)
         if not self._broken:
             # Behind h2's own, which it queues for errors that it found: they name the same code.
             self.transport.send_nowait(self._take_queued() + goaway(self._last_stream, self._farewell))
         return not self._broken
 
     def _drain(self) -> None:
-        """The server stops: take no more requests, and end when those in flight have ended."""
+        """The server stops: take no more requests, say so, and end when those in flight have ended."""
         self._draining = True
-        if not self._streams:
+        if not self._streams or self._nursery is None:
             self._reading.cancel()
+        else:
+            self._flow.updates += goaway(self._last_stream, NO_ERROR)
+            self._nursery.start_soon(self._write_if_possible)
 
-    async def _read_forever(self, nursery: trio.Nursery, data: bytes) -> None:
+    async def _write_if_possible(self) -> None:
+        with suppress(ClientGone):  # Whoever reads notices.
+            await self.write()
+
+    async def _read_forever(self, data: bytes) -> None:
         await self.write()
         while True:
-            if data and not self._look_at(data, nursery):
+            if data and not self._look_at(data):
                 return
             await self.write()  # Waits while the client does not take our acknowledgements: so it sends in vain.
             await trio.lowlevel.checkpoint()  # 64 KiB of tiny frames are 30 ms of work.
@@ -139,17 +173,21 @@ class Http2Connection:
             if not data:
                 return
 
-    def _look_at(self, data: bytes, nursery: trio.Nursery) -> bool:
+    def _look_at(self, data: bytes) -> bool:
         """Handle what came; return whether the connection goes on."""
+        began = thread_time()
         try:
-            for part in self.guard.split(data, now=trio.current_time()):
+            for number, part in enumerate(self.guard.split(data, now=trio.current_time()), 1):
                 if isinstance(part, Payload):
                     self._on_payload(part)
                 elif isinstance(part, Opened) and self._flow.opened(part.stream_id, part.size):
                     self._wake(part.stream_id)
                 else:
                     for event in self.h2.receive_data(window_update(*part) if isinstance(part, Opened) else part):
-                        self._on_event(event, nursery)
+                        self._on_event(event)
+                if not number % LOOKED_AT:
+                    began = self._spend_work(began)
+            self._spend_work(began)
         except Breach as breach:
             self._fail(breach.code, breach.limit)
             return False
@@ -158,20 +196,27 @@ class Http2Connection:
             return False
         return not self._reading.cancel_called
 
+    def _spend_work(self, began: float) -> float:
+        """Take the processor time since *began* from the allowance; return the time now."""
+        now = thread_time()
+        if not self._work.spend(now - began, now=trio.current_time()):
+            raise Breach(ENHANCE_YOUR_CALM, "work")
+        return now
+
     def _rearm(self) -> None:
         """Set how long the client may be silent."""
-        limits = self.engine.limits
+        limits = self._limits
         if self.guard.block_open:
             self._reading.deadline = min(self._reading.deadline, trio.current_time() + limits.receiving_head)
         elif self._streams:
             self._reading.deadline = inf
         else:
-            self._reading.deadline = trio.current_time() + limits.idle
+            self._reading.deadline = trio.current_time() + self.engine.census.idle(self.transport.client)
 
-    def _on_event(self, event: h2.events.Event, nursery: trio.Nursery) -> None:
+    def _on_event(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.RequestReceived():
-                self._on_request(event, nursery)
+                self._on_request(event)
             case h2.events.DataReceived():  # For no open stream: else the guard had it.
                 with suppress(h2.exceptions.ProtocolError):
                     self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -194,6 +239,7 @@ class Http2Connection:
     def _on_payload(self, part: Payload) -> None:
         stream = self._streams.get(part.stream_id)
         self._flow.received(part.flow, None if stream is None else stream.window)
+        self._work.earn(len(part.data) * EARNED)
         if stream is None or stream.lost:  # It ended within this frame.
             self._flow.credit(part.flow)
             return
@@ -218,8 +264,8 @@ class Http2Connection:
             if stream is not None:
                 stream.window_opened.set()
 
-    def _on_request(self, event: h2.events.RequestReceived, nursery: trio.Nursery) -> None:
-        limits = self.engine.limits
+    def _on_request(self, event: h2.events.RequestReceived) -> None:
+        limits, census = self._limits, self.engine.census
         self._last_stream = max(self._last_stream, event.stream_id)
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         memory = sum(len(name) + len(value) + 32 for name, value in headers)
@@ -230,14 +276,36 @@ class Http2Connection:
         elif self._header_memory + memory > limits.header_memory:
             self.engine.hit("header_memory")
             self.reset(event.stream_id, REFUSED_STREAM)
+        elif census.heads + memory > self.engine.limits.heads:
+            self.engine.hit("heads")
+            self.reset(event.stream_id, REFUSED_STREAM)
         elif self._draining:
             self.reset(event.stream_id, REFUSED_STREAM)
         else:
             self._header_memory += memory
+            census.heads += memory
+            self._guest.asks()
             stream = Stream(self, event.stream_id, headers, memory)
             self._streams[event.stream_id] = stream
             self.guard.streams.add(event.stream_id)
-            nursery.start_soon(stream.serve)
+            self._waiting.append(stream)
+            self._start_waiting()
+            if not stream.is_refused:
+                self._work.earn(REQUEST)
+
+    def _start_waiting(self) -> None:
+        """Serve those that wait, as far as the client may have that many requests at work."""
+        assert self._nursery is not None  # It was there before the first request was read.
+        while self._waiting and len(self._streams) - len(self._waiting) < self._allowed:
+            self._nursery.start_soon(self._waiting.popleft().serve)
+
+    def trust(self) -> None:
+        """Give the client what known ones get: it is one now."""
+        self._guest.answered(trusted=True)
+        if self._allowed < self._limits.streams:
+            self._allowed = self._limits.streams
+            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed})
+            self._start_waiting()
 
     def _fail(self, code: int, limit: str) -> None:
         """End the connection with a GOAWAY of *code*, from wherever that is noticed."""
@@ -262,13 +330,18 @@ class Http2Connection:
         if self._stalled >= MAX_STALLED:
             self._reading.cancel()
 
-    def ended(self, stream: Stream) -> None:
-        """Forget *stream*: its task has ended."""
+    def ended(self, stream: Stream, *, finished: bool) -> None:
+        """Forget *stream*: its task has ended; *finished*: with an answer to what was asked."""
         del self._streams[stream.id]
+        if finished:
+            self._work.earn(self._limits.work)
         self._header_memory -= stream.memory
+        self.engine.census.heads -= stream.memory
         self.guard.streams.discard(stream.id)
         self._flow.credit(stream.body.abandon())
+        self._start_waiting()
         if not self._streams:
+            self._guest.rests()
             self._frames.forget()
             if self._draining:
                 self._reading.cancel()
@@ -342,6 +415,7 @@ class Http2Connection:
         if isinstance(piece, Extent):
             self.engine.senders.counts.copied_bytes += count
         self.guard.sent(count)
+        self._work.earn(count * EARNED)
         return count
 
     async def _send(self, data: bytes | memoryview, *, more: bool = False) -> None:

@@ -26,6 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Query parameters: a pull needs none, the widest ECR call has fewer than ten."""
     chunk_line: int = 256
     """Line before a chunk, extensions included, and each trailer line: an endless extension is endless work."""
+    small_chunks: int = 2048
+    """Chunks of a body that may be small; beyond them a KiB of body pays for one. Each takes 10 us."""
     trailers: int = 16
     """Trailer lines that are read and thrown away."""
     drain: int = 64 * 1024
@@ -50,9 +52,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Open connections in all: 40 KiB each when idle."""
     connections_each: int = 1024
     """Open connections of one address. A CI farm behind one NAT address is a legitimate client."""
+    strangers: int = 1024
+    """Connections without a request at work, of clients that nothing is known of; the one that is silent for longest
+    makes room for the next."""
+    strangers_each: int = 256
+    """The same of one address."""
+    idle_pressed: float = 10.0
+    """Instead of ``idle`` while three quarters of the connections are taken, in all or by the address."""
+
+    heads: int = 64 * 1024 * 1024
+    """Decoded heads of all requests at work."""
 
     streams: int = 100
     """HTTP/2 requests at once on one connection."""
+    streams_unknown: int = 16
+    """The same until the client is known; what comes beyond them waits."""
     stream_window: int = 1024 * 1024
     """HTTP/2 upload bytes in flight in one stream: the default of 64 KiB makes distant uploads slow."""
     connection_window: int = 4 * 1024 * 1024
@@ -71,6 +85,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that carry neither a request nor body bytes (PING, SETTINGS, empty DATA ...)."""
     idle_frames_per_second: float = 20.0
     """How fast that allowance comes back."""
+    work: float = 0.05
+    """Seconds of processor time, in any second, for reading frames that come to no finished request and no body."""
 
 
 class Allowance:
@@ -90,3 +106,7 @@ class Allowance:
         self._updated = now
         self._left -= cost
         return self._left >= 0
+
+    def earn(self, gain: float) -> None:
+        """Give *gain* back."""
+        self._left = min(self._burst, self._left + gain)

@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,15 +46,14 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     sock = socket.socket(family, kind, protocol)
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(sock.close)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in {"", "::"} else 1)
         sock.bind(address)
         sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
+        on_failure.pop_all()
     return sock
 
 
@@ -63,18 +63,18 @@ def listen_unix(path: Path) -> socket.socket:
     The caller holds a lock that says that no other process listens there.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        path.unlink(missing_ok=True)
-        # The address holds 107 bytes, and data directories are longer than that: so by way of the folder.
-        os.fchmod(sock.fileno(), 0o600)  # Before bind, so that there is no moment with a wider mode.
-        sock.bind(f"/proc/self/fd/{folder}/{path.name}")
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    finally:
-        os.close(folder)
+    with ExitStack() as on_failure:
+        on_failure.callback(sock.close)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            path.unlink(missing_ok=True)
+            # The address holds 107 bytes, and data directories are longer than that: so by way of the folder.
+            os.fchmod(sock.fileno(), 0o600)  # Before bind, so that there is no moment with a wider mode.
+            sock.bind(f"/proc/self/fd/{folder}/{path.name}")
+            sock.listen(BACKLOG)
+        finally:
+            os.close(folder)
+        on_failure.pop_all()
     return sock
 
 

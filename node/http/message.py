@@ -56,6 +56,23 @@ class Request(msgspec.Struct):
         return [value for key, value in self.query if key == name]
 
 
+class _NoBody:
+    """That of a request whose head was refused."""
+
+    length: int | None = 0
+
+    async def receive(self) -> bytes:
+        return b""
+
+    async def receive_into(self, buffer: memoryview) -> int:  # noqa: ARG002 - the form of a body.
+        return 0
+
+
+def unread_request(client: str, number: str, *, scheme: str, version: str, body: Body | None = None) -> Request:
+    """Return what stands in for a request whose head was refused: enough to answer it, and to say so."""
+    return Request("-", "-", (), {}, body or _NoBody(), scheme, "", version, client, number)
+
+
 class Extent(msgspec.Struct, frozen=True):
     """*length* bytes from *offset* of the open file *fd*."""
 
@@ -105,6 +122,16 @@ class Answered(msgspec.Struct, frozen=True):
     status: int  # 499 where the client went away before the head was sent.
     sent: int  # Bytes of body.
     seconds: float  # From the last byte of the request's head to the end of the response.
+    refused: bool = False  # By the engine, before a handler saw it: there may be no method and no path.
+
+
+Trusts: TypeAlias = Callable[[Request, int], bool]
+"""``trusts(request, status)``: whether an answer shows that the client is known. Its connection gets more then."""
+
+
+def is_answered_well(request: Request, status: int) -> bool:  # noqa: ARG001 - the form of ``Trusts``.
+    """Trust whoever a handler had an answer for: where nobody logs in, there is nothing else to go by."""
+    return status < 400
 
 
 Observe: TypeAlias = Callable[[Answered], None]

@@ -31,7 +31,7 @@ class _Watched:
 class SendQueues:
     """The leases that wait for a client; ``watch_forever`` has to run."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Callable[[], Limits]) -> None:
         self._limits = limits
         self._watched: dict[Transport, _Watched] = {}
         self._added = trio.Event()
@@ -52,7 +52,7 @@ class SendQueues:
             transport.close()
         else:
             transport.end()
-            watched.deadline = trio.current_time() + self._limits.flush
+            watched.deadline = trio.current_time() + self._limits().flush
 
     def abort(self, transport: Transport) -> None:
         """Abort *transport* and release all that it holds."""

@@ -2,12 +2,13 @@
 
 import errno
 import socket
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 
 import trio
 
+from node.http.census import Census, Guest
 from node.http.counts import Counts
 from node.http.engine import Engine, Report
 from node.http.failures import is_gone
@@ -16,44 +17,15 @@ from node.http.http1 import RECEIVE, Http1Connection
 from node.http.http2 import Http2Connection
 from node.http.limits import Hit, Limits
 from node.http.listen import Listener, tune
-from node.http.message import Application, Observe
+from node.http.message import Application, Observe, Trusts, is_answered_well
 from node.http.runs import Senders
 from node.http.sendqueue import SendQueues
 from node.http.transport import Transport
 
+TURN = 64  # Connections accepted before others get their turn.
 PAUSE = 0.1  # Seconds without accepting while the process has no file descriptor left.
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PASSING = {errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
-
-
-class _Census:
-    """Counts open connections, in all and for each address."""
-
-    def __init__(self, limits: Callable[[], Limits], hit: Hit, counts: Counts) -> None:
-        self.limits = limits
-        self._hit = hit
-        self._counts = counts
-        self._each: Counter[str] = Counter()
-
-    def admit(self, client: str) -> bool:
-        """Whether there is room for one more of *client*; it is counted if so. A Unix socket has no address."""
-        if self._counts.connections >= self.limits().connections:
-            self._hit("connections")
-            return False
-        if client and self._each[client] >= self.limits().connections_each:
-            self._hit("connections_each")
-            return False
-        self._counts.connections += 1
-        self._counts.accepted += 1
-        self._each[client] += 1
-        return True
-
-    def left(self, client: str) -> None:
-        """A connection that was admitted has ended."""
-        self._counts.connections -= 1
-        self._each[client] -= 1
-        if not self._each[client]:
-            del self._each[client]
 
 
 async def serve(  # noqa: PLR0913 - the parts that the composition root hands over.
@@ -67,6 +39,7 @@ async def serve(  # noqa: PLR0913 - the parts that the composition root hands ov
     hit: Hit,
     report: Report,
     counts: Counts | None = None,
+    trusts: Trusts = is_answered_well,
 ) -> None:
     """Serve until *stopping* is set, then stop accepting and drain.
 
@@ -83,17 +56,18 @@ async def serve(  # noqa: PLR0913 - the parts that the composition root hands ov
         hit: counts the limits that were hit.
         report: logs what is a bug of ours. The connection it happened on ends, the server does not.
         counts: where connections and bytes are counted, for whoever shows them.
+        trusts: says which answers show that a client is known.
     """
     counts = counts or Counts()
-    queues = SendQueues(limits())
-    engine = Engine(application, limits(), observe, hit, report, stopping, queues, Senders(counts))
-    census = _Census(limits, hit, counts)
+    census, queues = Census(limits, hit, counts), SendQueues(limits)
+    engine = Engine(application, limits(), observe, trusts, hit, report, stopping, census, queues, Senders(counts))
     async with trio.open_nursery() as watching:
         watching.start_soon(engine.queues.watch_forever)
+        watching.start_soon(engine.waiting.watch_forever)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
-                    accepting.start_soon(_accept_forever, engine, listener, connections, census)
+                    accepting.start_soon(_accept_forever, engine, listener, connections)
                 await stopping.wait()
                 accepting.cancel_scope.cancel()
             connections.cancel_scope.deadline = trio.current_time() + grace()
@@ -102,10 +76,12 @@ async def serve(  # noqa: PLR0913 - the parts that the composition root hands ov
         watching.cancel_scope.cancel()
 
 
-async def _accept_forever(engine: Engine, listener: Listener, connections: trio.Nursery, census: _Census) -> None:
+async def _accept_forever(engine: Engine, listener: Listener, connections: trio.Nursery) -> None:
     listener.sock.setblocking(False)
     with listener.sock:
-        while True:
+        for turn in count(1):
+            if not turn % TURN:
+                await trio.lowlevel.checkpoint()  # A flood of connections is not all that there is to do.
             try:
                 sock, peer = listener.sock.accept()
             except BlockingIOError:
@@ -119,21 +95,23 @@ async def _accept_forever(engine: Engine, listener: Listener, connections: trio.
                     raise
                 continue
             client = peer[0] if isinstance(peer, tuple) else ""
-            if census.limits() is not engine.limits:
-                engine = replace(engine, limits=census.limits())  # For the connections to come.
-            if census.admit(client):
-                connections.start_soon(_connection, engine, listener, sock, client, census)
+            if engine.census.limits() is not engine.limits:
+                engine = replace(engine, limits=engine.census.limits())  # For the connections to come.
+            if (guest := engine.census.admit(client)) is not None:
+                connections.start_soon(_connection, engine, listener, sock, guest)
             else:
                 sock.close()
 
 
-async def _connection(engine: Engine, listener: Listener, sock: socket.socket, client: str, census: _Census) -> None:
+async def _connection(engine: Engine, listener: Listener, sock: socket.socket, guest: Guest) -> None:
     """Serve one connection. Nothing that goes wrong here leaves this function: it would end the server."""
-    transport = Transport(sock, client)
+    transport = Transport(sock, guest.client)
     ended = False
     try:
         tune(sock)
-        ended = await _serve_transport(engine, listener, transport)
+        with trio.CancelScope() as scope:
+            guest.end = scope.cancel
+            ended = await _serve_transport(engine, listener, transport, guest)
     except* Exception as group:  # noqa: BLE001 - the one catch-all at the root of each connection.
         if not is_gone(group):
             engine.report(group.exceptions[0] if len(group.exceptions) == 1 else group)
@@ -143,10 +121,10 @@ async def _connection(engine: Engine, listener: Listener, sock: socket.socket, c
         else:
             engine.queues.abort(transport)
         engine.endings.pop(transport, None)
-        census.left(client)
+        engine.census.left(guest)
 
 
-async def _serve_transport(engine: Engine, listener: Listener, transport: Transport) -> bool:
+async def _serve_transport(engine: Engine, listener: Listener, transport: Transport, guest: Guest) -> bool:
     """Serve until the connection ends; return whether it did so in good order."""
     if listener.tls is not None:
         with trio.move_on_after(engine.limits.handshake) as handshake:
@@ -160,9 +138,9 @@ async def _serve_transport(engine: Engine, listener: Listener, transport: Transp
     is_whole = False  # Whether nothing is half said that a client could take for all of it.
     with trio.CancelScope() as scope:
         if transport.protocol == "h2" or buffer.startswith(PREFACE):
-            is_whole = await Http2Connection(engine, transport, scope, listener.hosts).serve(bytes(buffer))
+            is_whole = await Http2Connection(engine, transport, guest, scope, listener.hosts).serve(bytes(buffer))
         else:
-            connection = Http1Connection(engine, transport, scope, buffer, listener.hosts)
+            connection = Http1Connection(engine, transport, guest, scope, buffer, listener.hosts)
             try:
                 await connection.serve()
             finally:
@@ -178,7 +156,7 @@ async def _first_bytes(engine: Engine, transport: Transport, buffer: bytearray) 
     """Receive until it is clear which protocol a plain connection speaks; return whether it will say anything."""
     if transport.protocol:
         return True
-    with trio.CancelScope(deadline=trio.current_time() + engine.limits.idle) as scope:
+    with trio.CancelScope(deadline=trio.current_time() + engine.census.idle(transport.client)) as scope:
         engine.endings[transport] = scope.cancel
         while PREFACE.startswith(buffer) and len(buffer) < len(PREFACE):
             data = await transport.receive(RECEIVE)

@@ -36,12 +36,19 @@ MAX_JOINING = 4  # Requests to join that are looked at at once; strangers all.
 PEER_LIMITS = Limits(
     connections=1024,
     connections_each=256,  # Many nodes may sit behind one address, each with a control and some bulk connections.
+    streams_unknown=100,  # Who has no certificate may ask for one thing, and it is cheap.
     stream_window=16 * 1024 * 1024,  # Chunks come to us in bodies, over long ways.
     connection_window=32 * 1024 * 1024,
     resets=1000,  # A reply that is given up is a reset.
     resets_per_second=100,
 )
 """What the server engine has to be given for the peer port."""
+
+
+def has_certificate(request: Request, status: int) -> bool:
+    """See ``node.http.message.Trusts``: an answer to who showed a certificate that is trusted."""
+    return request.certificate is not None and status < 400
+
 
 log = structlog.get_logger()
 

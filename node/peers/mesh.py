@@ -111,6 +111,12 @@ class Mesh:
                 session.close("the account is not trusted any more")
         self._changed_nodes()
 
+    def leave(self) -> None:
+        """End the sessions that others dialled: the node stops, and each of them is a request that lasts for ever."""
+        for session in [*self._sessions.values(), *(one for some in self._retired.values() for one in some)]:
+            if not session.standing.dialled_by_us:
+                session.close("the node is stopping")
+
     # For sessions: see ``home.Home``.
 
     @property

@@ -1,5 +1,7 @@
 """Starts servers for the tests of this folder."""
 
+from collections.abc import Callable
+
 import pytest
 import trio
 
@@ -13,10 +15,14 @@ from tests.node.http.serving import Server, Start
 @pytest.fixture
 def start(nursery: trio.Nursery) -> Start:
     async def start(
-        application: Application, *, grace: float = 5, listener: Listener | None = None, limits: Limits | None = None
+        application: Application,
+        *,
+        grace: float = 5,
+        listener: Listener | None = None,
+        limits: Limits | Callable[[], Limits] | None = None,
     ) -> Server:
         listener = listener or Listener(listen_tcp("127.0.0.1", 0))
-        allowed = limits or Limits()
+        fixed = Limits() if limits is None or callable(limits) else limits
         name = listener.sock.getsockname()
         server = Server(name[1] if isinstance(name, tuple) else 0, trio.Event())
 
@@ -24,7 +30,7 @@ def start(nursery: trio.Nursery) -> Start:
             await serve(
                 [listener],
                 application,
-                limits=lambda: allowed,
+                limits=limits if callable(limits) else lambda: fixed,
                 stopping=server.stopping,
                 grace=lambda: grace,
                 observe=server.answered.append,

@@ -1,6 +1,7 @@
 """A server on loopback, and what it has counted and said."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,5 +56,5 @@ class Start(Protocol):
         *,
         grace: float = 5,
         listener: Listener | None = None,
-        limits: Limits | None = None,
+        limits: Limits | Callable[[], Limits] | None = None,
     ) -> Server: ...

@@ -49,3 +49,20 @@ async def test_what_was_read_to_its_end_stays_so() -> None:
     given.arrived(memoryview(b"all"), 3)
     given.finish()
     assert (await given.receive(), given.abandon(), await given.receive()) == (b"all", 0, b"")
+
+
+async def test_small_pieces_are_joined() -> None:
+    async def acknowledge(size: int) -> None:
+        credited.append(size)
+
+    credited: list[int] = []
+    body = Http2Body(None, Pace(trio.CancelScope(), Limits()), acknowledge)
+    for number in range(10_000):
+        body.arrived(memoryview(bytes([number % 251])), 2)
+    body.finish()
+    parts = []
+    while part := await body.receive():
+        parts.append(part)
+    assert b"".join(parts) == bytes(number % 251 for number in range(10_000))
+    assert len(parts) < 10
+    assert sum(credited) == 20_000

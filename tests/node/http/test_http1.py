@@ -1,15 +1,18 @@
 """HTTP/1.1 as clients see it: each request has one answer, and nothing broken looks whole."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from node.http.failures import ClientGone
 from node.http.limits import Limits
 from node.http.message import Extent, Piece, Pieces, Request, Response
+from node.http.waiting import HALF_CLOSED
 from tests.node.http.serving import Start
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -315,3 +318,48 @@ async def test_a_client_that_stops_is_let_go(
     assert received.startswith(answer)
     assert set(server.hits) == {"half a head": {"receiving_head"}, "half a body": {"patience"}}.get(why, set())
     assert not server.bugs
+
+
+@pytest.mark.parametrize("how", ["reset", "half closed"])
+async def test_a_client_that_leaves_stops_the_handler(start: Start, autojump_clock: MockClock, how: str) -> None:
+    stopped = trio.Event()
+
+    async def handler(request: Request) -> Response:
+        try:
+            await trio.sleep(3600)
+        finally:
+            stopped.set()
+        return Response(200)
+
+    server = await start(handler)
+    stream = await server.connect()
+    await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await wait_all_tasks_blocked()
+    begun = trio.current_time()
+    if how == "reset":
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+    else:
+        await stream.send_eof()
+    await stopped.wait()
+    assert trio.current_time() - begun == pytest.approx(2 if how == "reset" else HALF_CLOSED + 2, abs=1.1)
+    await stream.aclose()
+    assert not server.hits
+    assert not server.bugs
+
+
+async def test_a_head_that_is_refused_is_observed_too(start: Start) -> None:
+    server = await start(echo)
+    assert (await server.exchange(b"GET / HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 400")
+    [answered] = server.answered
+    assert (answered.refused, answered.status, answered.request.method) == (True, 400, "-")
+
+
+async def test_many_tiny_chunks_are_refused_unless_large_ones_pay_for_them(start: Start) -> None:
+    server = await start(echo)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    large = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    tiny = b"1\r\nx\r\n" * 2000
+    assert (await server.exchange(head + tiny + large * 2 + tiny + b"0\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    assert (await server.exchange(head + tiny + tiny + large + b"0\r\n\r\n")).startswith(b"HTTP/1.1 400")
+    assert server.hits == {"small_chunks": 1}

@@ -436,8 +436,13 @@ async def test_a_drain_finishes_what_runs(start: Start, autojump_clock: MockCloc
     await wait_all_tasks_blocked()
     begun = trio.current_time()
     server.stopping.set()
+    told = await client.until(h2.events.ConnectionTerminated)
+    assert (told.error_code, told.last_stream_id) == (0, stream)
+    assert trio.current_time() - begun < 0.5
+    client.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN  # To h2 it is the end; to others not.
     await client.until(h2.events.StreamEnded, stream)
     assert client.bodies[stream] == b"done"
+    client.events.clear()
     assert await client.farewell() == 0
     await client.stream.aclose()
     await server.ended.wait()
@@ -508,3 +513,66 @@ async def test_a_body_that_is_not_wanted_ends_in_a_reset_without_error(start: St
     await client.flush(data_frame(stream, b"a"))
     assert await client.status(await client.request()) == 401
     await client.stream.aclose()
+
+
+async def test_an_unknown_client_has_few_requests_at_work_and_none_is_refused(start: Start) -> None:
+    running = 0
+    go_on = trio.Event()
+
+    async def handler(request: Request) -> Response:
+        nonlocal running
+        running += 1
+        if request.path == "/first":
+            return Response(200)
+        await go_on.wait()
+        return Response(404)
+
+    server = await start(handler)
+    client = await connect(server)
+    streams = [await client.request() for _ in range(30)]
+    await wait_all_tasks_blocked(0.05)
+    assert running == 16
+    first = await client.until(h2.events.RemoteSettingsChanged)
+    assert first.changed_settings[SettingCodes.MAX_CONCURRENT_STREAMS].new_value == 16
+    client.h2.reset_stream(streams[0])
+    await client.flush()
+    await wait_all_tasks_blocked(0.05)
+    assert running == 17
+    go_on.set()
+    for stream in streams[1:]:
+        assert await client.status(stream) == 404
+    assert client.h2.remote_settings.max_concurrent_streams == 16
+    assert await client.status(await client.request(path="/first")) == 200
+    assert client.h2.remote_settings.max_concurrent_streams == 100
+    assert not server.hits
+    await client.stream.aclose()
+
+
+async def test_frames_of_one_byte_are_work_for_nothing(start: Start) -> None:
+    server = await start(wait)
+    client = await connect(server)
+    stream = await client.request("PUT", "/", ends=False)
+    with suppress(trio.BrokenResourceError):
+        for _ in range(100):
+            await client.flush(data_frame(stream, b"x") * 1000)
+    assert await client.farewell() == 11
+    assert server.hits == {"work": 1}
+    await client.stream.aclose()
+
+
+async def test_heads_in_memory_are_bounded_over_all_connections(start: Start) -> None:
+    server = await start(wait, limits=Limits(heads=3000))
+    clients = [await connect(server) for _ in range(2)]
+    kept = await clients[0].request("GET", "/", ("x", "y" * 2000))
+    await wait_all_tasks_blocked()
+    refused = await clients[1].request("GET", "/", ("x", "y" * 2000))
+    assert (await clients[1].until(h2.events.StreamReset, refused)).error_code == 7
+    clients[0].h2.reset_stream(kept)
+    await clients[0].flush()
+    await wait_all_tasks_blocked()
+    stream = await clients[1].request("GET", "/", ("x", "y" * 2000))
+    await wait_all_tasks_blocked()
+    assert not [event for event in clients[1].events if getattr(event, "stream_id", None) == stream]
+    assert server.hits == {"heads": 1}
+    for client in clients:
+        await client.stream.aclose()

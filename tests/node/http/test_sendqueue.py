@@ -18,7 +18,7 @@ SIZE = 4 * 1024 * 1024
 
 @pytest.fixture
 async def queues(nursery: trio.Nursery) -> SendQueues:
-    queues = SendQueues(Limits())
+    queues = SendQueues(Limits)
     nursery.start_soon(queues.watch_forever)
     return queues
 
