@@ -13,7 +13,7 @@ ifneq ($(USABLE),$(FOUND))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench conformance soak e2e e2e-go lock setup clean
+.PHONY: help run test check format bench conformance soak soak-hour canaries e2e e2e-go lock setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## */\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -49,8 +49,14 @@ e2e-go: setup ## crane, oras and regctl, built with Go into build/go (needs Go)
 	GOBIN=$(CURDIR)/build/go go install github.com/regclient/regclient/cmd/regctl@v0.11.7
 	PATH=$(CURDIR)/build/go:$$PATH $(PYTEST) -m go tests/e2e
 
-soak: setup ## the long tier: 50 rounds of kill -9 on one node and on two
+soak: setup ## the long tier, hours: faults at every system call, kill -9, power cuts, flipped bits, mixed load
 	$(PYTEST) -m soak
+
+soak-hour: setup ## an hour of mixed load with faults, on two nodes; its figures go to build/soak.json
+	E2E_SOAK_MINUTES=60 $(PYTEST) -s -m soak tests/e2e/test_soak.py
+
+canaries: setup ## break twelve promises, each in a copy of the tree, and require that the tests notice
+	$(BIN)/python -m tests.canaries.run
 
 bench: setup ## measure beside docker-registry and nginx, write bench/results.md
 	$(BIN)/python -m bench.run

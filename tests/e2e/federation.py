@@ -1,13 +1,14 @@
 """Two nodes of one account in two regions: A in eu-west-1, which founds it, and B in us-east-1, which joins."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e import processes
 from tests.e2e.processes import wait_until
 from tests.e2e.pushes import Client
-from tests.e2e.servers import Server, command, start_node
+from tests.e2e.servers import NO_VARIABLES, Server, command, start_node
 
 ACCOUNT = "111111111111"
 A_REGION, B_REGION = "eu-west-1", "us-east-1"
@@ -21,13 +22,20 @@ class Site:
     port: int
     peer_port: int
     configuration: str = ""  # The text of a TOML file.
+    variables: Mapping[str, str] = field(default_factory=dict)  # More of its environment.
     server: Server | None = None
 
     def start(self) -> Server:
         """Start the node, or return the one that runs."""
         if self.server is None:
             options = ["--peer-listen", f"127.0.0.1:{self.peer_port}"]
-            self.server = start_node(self.data, port=self.port, options=options, configuration=self.configuration)
+            self.server = start_node(
+                self.data,
+                port=self.port,
+                options=options,
+                configuration=self.configuration,
+                variables=self.variables,
+            )
         return self.server
 
     def kill(self) -> None:
@@ -60,9 +68,11 @@ class Federation:
         self.b.stop()
 
 
-def found(folder: Path, *, configuration: str = "") -> Federation:
+def found(folder: Path, *, configuration: str = "", variables: Mapping[str, str] = NO_VARIABLES) -> Federation:
     """Make and start both nodes, with the commands that a person would use."""
-    a, b = (Site(folder / name, processes.free_port(), processes.free_port(), configuration) for name in "ab")
+    a, b = (
+        Site(folder / name, processes.free_port(), processes.free_port(), configuration, variables) for name in "ab"
+    )
     command("init", "--data", a.data, "--account", ACCOUNT, "--region", A_REGION)
     a.start()
     try:

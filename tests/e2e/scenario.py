@@ -167,6 +167,8 @@ FIRST_DAY: Sequence[Step] = (
     push_first, push_second_in_parts, move, mount, push_and_delete_blob, delete_tag, delete_first, leave_upload, read,
 )  # fmt: skip
 
+REPLICATED_DAY: Sequence[Step] = (push_second_in_parts, push_first, move)
+
 # The second day: what nothing names is due, and the node collects it from its start on.
 
 

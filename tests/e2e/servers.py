@@ -70,11 +70,16 @@ def node_environment() -> dict[str, str]:
     return processes.environment(PYTHONPATH=str(ROOT))
 
 
-def command(*arguments: str | Path, patience: float = 60) -> str:
-    """Run one ``entrepot`` command; return what it printed, or fail with what it said."""
-    done = subprocess.run(
+def run(*arguments: str | Path, patience: float = 60) -> "subprocess.CompletedProcess[str]":
+    """Run one ``entrepot`` command to its end."""
+    return subprocess.run(
         entrepot(*arguments), capture_output=True, text=True, env=node_environment(), timeout=patience, check=False
     )
+
+
+def command(*arguments: str | Path, patience: float = 60) -> str:
+    """Run one ``entrepot`` command; return what it printed, or fail with what it said."""
+    done = run(*arguments, patience=patience)
     assert done.returncode == 0, f"entrepot {' '.join(map(str, arguments))}: {done.returncode}\n{done.stderr}"
     return done.stdout
 
@@ -85,14 +90,7 @@ def check_store(data: Path, *, deep: bool = False) -> frozenset[str]:
     Returns:
         The kinds of what it notes besides, which is no fault: ``orphan``, ``dangling``.
     """
-    done = subprocess.run(
-        entrepot("check", "--data", data, "--json", *(["--deep"] if deep else [])),
-        capture_output=True,
-        text=True,
-        env=node_environment(),
-        timeout=300,
-        check=False,
-    )
+    done = run("check", "--data", data, "--json", *(["--deep"] if deep else []), patience=300)
     assert done.returncode == 0, f"entrepot check of {data.name}: {done.returncode}\n{done.stdout}{done.stderr}"
     return frozenset(one["kind"] for one in json.loads(done.stdout)["findings"])
 

@@ -12,6 +12,7 @@ The answers are one more call. What is not a call on disk or network cannot be s
 ``make test`` draws some runs; ``E2E_SEED`` draws the same ones again. ``make soak`` takes all.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -26,9 +27,10 @@ import pytest
 
 from tests.e2e import processes
 from tests.e2e.faults import ERRORS, Injection, clock, most_calls, need, traced, was_injected
+from tests.e2e.federation import A_REGION, ACCOUNT, B_REGION
 from tests.e2e.processes import NotReady, wait_until
-from tests.e2e.scenario import FIRST_DAY, SECOND_DAY, Step, ended_or_reads, may_be_collected, run
-from tests.e2e.servers import RIVAL, Server, check_store, start_node
+from tests.e2e.scenario import FIRST_DAY, REPLICATED_DAY, SECOND_DAY, Step, ended_or_reads, may_be_collected, run
+from tests.e2e.servers import RIVAL, Server, check_store, command, start_node
 from tests.e2e.workload import Ledger, check
 
 pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry writes plain files, by other calls")
@@ -48,6 +50,7 @@ class Day:
     ledger: Ledger
     steps: Sequence[Step]
     clock: dict[str, str]
+    replicates: bool = False  # Whether a rule sends all of it elsewhere, which has to be wanted there afterwards.
 
     def begin(self, data: Path) -> Ledger:
         """Put the beginning at *data*."""
@@ -57,8 +60,8 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
-    """The day of pushes and deletes, from an empty directory; and the next one, from what that left."""
+def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day, Day]:
+    """The day of pushes and deletes, from an empty directory; the next one, from what that left; one with a rule."""
     need("strace", "faketime")
     folder = tmp_path_factory.mktemp("days")
     ledger, data = Ledger(), folder / "data"
@@ -70,11 +73,31 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day]:
     check_store(data, deep=True)
     evening = ledger.copy()
     may_be_collected(evening)
-    return Day(None, Ledger(), FIRST_DAY, {}), Day(data, evening, SECOND_DAY, clock(TOMORROW))
+    ruled = store_with_a_rule(folder)
+    return (
+        Day(None, Ledger(), FIRST_DAY, {}),
+        Day(data, evening, SECOND_DAY, clock(TOMORROW)),
+        Day(ruled, Ledger(), REPLICATED_DAY, {}, replicates=True),
+    )
+
+
+def store_with_a_rule(folder: Path) -> Path:
+    """Return a store whose images all go to another region, of which no node is known."""
+    data, rules = folder / "ruled", folder / "rules.json"
+    destinations = [{"region": B_REGION, "registryId": ACCOUNT}]
+    filters = [{"filter": "kill/", "filterType": "PREFIX_MATCH"}]
+    rules.write_text(json.dumps({"rules": [{"destinations": destinations, "repositoryFilters": filters}]}))
+    command("init", "--data", data, "--account", ACCOUNT, "--region", A_REGION)
+    server = start_node(data, port=processes.free_port())
+    try:
+        command("replication", "put", rules, "--data", data)
+    finally:
+        processes.stop(server.process)
+    return data
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["push-and-delete", "collect"])
-def test_faults_that_were_drawn_lose_nothing(days: tuple[Day, Day], number: int, tmp_path: Path) -> None:
+def test_faults_that_were_drawn_lose_nothing(days: tuple[Day, Day, Day], number: int, tmp_path: Path) -> None:
     seed = int(os.environ.get("E2E_SEED") or Random().getrandbits(32))
     day, random = days[number], Random(seed)
     calls = calls_of(day, tmp_path / "untouched")
@@ -94,15 +117,26 @@ def test_faults_that_were_drawn_lose_nothing(days: tuple[Day, Day], number: int,
 @pytest.mark.parametrize("number", [0, 1], ids=["push-and-delete", "collect"])
 @pytest.mark.parametrize(("syscall", "fault"), [(syscall, fault) for syscall in DISK for fault in ("KILL", *ERRORS)])
 def test_no_fault_at_any_call_loses_anything(
-    days: tuple[Day, Day], number: int, syscall: str, fault: str, tmp_path: Path
+    days: tuple[Day, Day, Day], number: int, syscall: str, fault: str, tmp_path: Path
 ) -> None:
     loop(days[number], syscall, fault, tmp_path)
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("syscall", ["pwrite64", "fdatasync"])
+def test_no_kill_makes_the_follower_of_the_journal_miss_anything(
+    days: tuple[Day, Day, Day], syscall: str, tmp_path: Path
+) -> None:
+    """Promise P12."""
+    loop(days[2], syscall, "KILL", tmp_path)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("number", [0, 1], ids=["push-and-delete", "collect"])
 @pytest.mark.parametrize("syscall", NETWORK)
-def test_no_kill_at_any_answer_loses_anything(days: tuple[Day, Day], number: int, syscall: str, tmp_path: Path) -> None:
+def test_no_kill_at_any_answer_loses_anything(
+    days: tuple[Day, Day, Day], number: int, syscall: str, tmp_path: Path
+) -> None:
     loop(days[number], syscall, "KILL", tmp_path)
 
 
@@ -178,6 +212,17 @@ def start_faulty(day: Day, injection: Injection, data: Path, port: int, trace: P
         return None
 
 
+def check_wanted(data: Path, ledger: Ledger) -> None:
+    """Every image that a rule covers and that is there is wanted at the destination, in the end."""
+    there = {name for (kind, _, name), writes in ledger.writes.items() if kind == "manifest" and writes[-1].value}
+
+    def wanted() -> set[str]:
+        status = json.loads(command("replication", "status", "--json", "--data", data))
+        return {one["digest"] for one in status["images"]}
+
+    assert wait_until(lambda: there <= wanted(), patience=10), f"{there - wanted()} are not wanted anywhere"
+
+
 def check_after(day: Day, data: Path, port: int, ledger: Ledger) -> None:
     """Start again until nothing is left over; at the first time, look at all that was acknowledged."""
     for start in range(STARTS):
@@ -185,6 +230,8 @@ def check_after(day: Day, data: Path, port: int, ledger: Ledger) -> None:
         try:
             if start == 0:
                 check(server, ledger)
+                if day.replicates:
+                    check_wanted(data, ledger)
         finally:
             code = processes.stop(server.process)
         assert code == 0, f"the node ended with {code}"

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 from typing import TypeAlias
 
@@ -102,19 +103,22 @@ class Ledger:
 class Worker(threading.Thread):
     """One client, until its node dies. ``error`` holds what should not have happened: a death before *dying* is set."""
 
-    def __init__(self, server: Server, ledger: Ledger, random: Random, dying: threading.Event) -> None:
+    def __init__(
+        self, server: Server, ledger: Ledger, random: Random, dying: threading.Event, *, pace: float = 0
+    ) -> None:
+        """Make a client that pauses *pace* seconds between two acts; with a pace it also ends when *dying* is set."""
         super().__init__(daemon=True)
         self.error: BaseException | None = None
         self.operations = 0
         self._ledger, self._random, self._dying = ledger, random, dying
-        self._client = Client(server)
+        self._client, self._pace = Client(server), pace
 
     def run(self) -> None:
         """Act at random."""
         acts = [self._push, self._push, self._push, self._move, self._read, self._read, self._delete_image]
         acts += [self._push_blob, self._leave_upload] + ([] if RIVAL else [self._delete_tag])
         try:
-            while True:
+            while not (self._pace and self._dying.wait(self._pace)):
                 self._random.choice(acts)()
                 self.operations += 1
         except BROKEN as error:
@@ -224,14 +228,21 @@ def check(server: Server, ledger: Ledger) -> None:
     client.close()
 
 
-def check_all(server: Server, ledger: Ledger) -> None:
-    """Read everything that was ever acknowledged."""
+def check_all(server: Server, ledger: Ledger, *, kept: float = inf) -> None:
+    """Read everything that was ever acknowledged, images with all their blobs.
+
+    Blobs that were last written more than *kept* seconds ago may be gone, where no image names them.
+    """
     client = Client(server)
     for (kind, repository, name), writes in ledger.writes.items():
         get = client.get_blob if kind == "blob" else client.get_manifest
         found = get(repository, name)
         value = digest(found) if found is not None else None
-        assert explains(writes, Read(value, time.monotonic())), f"{kind} {repository} {name} is {value}: {writes}"
+        now = time.monotonic()
+        may_be_gone = kind == "blob" and value is None and all(write.start < now - kept for write in writes)
+        assert may_be_gone or explains(writes, Read(value, now)), f"{kind} {repository} {name} is {value}: {writes}"
+        if kind == "manifest" and value is not None:
+            _check_image(client, ledger, value)
     client.close()
 
 
