@@ -77,6 +77,42 @@ class Denied(Refusal):
     status, oci, ecr = 403, "DENIED", "AccessDeniedException"
 
 
+class SignatureMissing(Refusal):
+    """The request says nothing of who sends it."""
+
+    status, oci, ecr = 401, "UNAUTHORIZED", "MissingAuthenticationTokenException"
+
+
+class SignatureIncomplete(Refusal):
+    """The signature of the request lacks a part, or leaves out what has to be signed."""
+
+    status, oci, ecr = 403, "DENIED", "IncompleteSignature"
+
+
+class SignatureInvalid(Refusal):
+    """The signature is not that of this request, or for another region or service."""
+
+    status, oci, ecr = 403, "DENIED", "InvalidSignatureException"
+
+
+class SignatureExpired(Refusal):
+    """The request was signed too long ago, or by a clock that is ahead."""
+
+    status, oci, ecr = 403, "DENIED", "InvalidSignatureException"
+
+
+class TokenInvalid(Refusal):
+    """A bearer token that this registry did not issue, or not for this."""
+
+    status, oci, ecr = 401, "UNAUTHORIZED", "UnrecognizedClientException"
+
+
+class TokenExpired(Refusal):
+    """A token whose time is over. ECR says 403, and clients of ECR wait for that."""
+
+    status, oci, ecr = 403, "DENIED", "ExpiredTokenException"
+
+
 class NameUnknown(Refusal):
     """No such repository."""
 
@@ -163,6 +199,12 @@ class Unsupported(Refusal):
 
 class RuleInvalid(Refusal):
     """A rule or policy document is not one; the message names the place."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "InvalidParameterException"
+
+
+class PolicyInvalid(Refusal):
+    """A policy document is not one; the message names the place."""
 
     status, oci, ecr = 400, "UNSUPPORTED", "InvalidParameterException"
 

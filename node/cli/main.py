@@ -41,9 +41,10 @@ COMMANDS = {
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
     "events": Row("node.cli.events", "events", "What happened: events, from any position."),
+    "policy": Row("node.cli.policy", "policy", "Policy documents: check them, and see what they decide."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
-    "reload": Row("node.cli.reload", "reload", "Take over a changed configuration."),
+    "reload": Row("node.cli.reload", "reload", "Take over a changed configuration and certificate."),
     "config": Row("node.cli.config", "config", "The configuration."),
     "version": Row("node.cli.version", "version", "Show the version."),
 }

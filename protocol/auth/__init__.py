@@ -2,5 +2,16 @@
 
 * ``caller``      who asks: what every use case is told
 * ``names``       accounts, regions, registries, nodes, and the URI in a certificate
+* ``policy``      policy documents of IAM, read strictly
+* ``conditions``  what their conditions compare, and how
+* ``variables``   text in them that depends on the request
+* ``patterns``    their wildcards
+* ``decision``    whether a request is allowed, and by which statement
+* ``sigv4``       signatures of AWS, as the one who verifies
+* ``percent``     percent-encoding, as signatures want it
+* ``token``       bearer tokens, in the one form that is issued here
+* ``challenge``   how an OCI client is told to log in, and what it asks a token for
+* ``passwords``   passwords of people, as they are kept
+* ``envelope``    secrets at rest
 * ``invitation``  the token with which a node joins, and the proof that it holds it
 """

@@ -1,0 +1,143 @@
+"""``entrepot policy``: whether a policy document is one, and what documents together decide. No node is asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from node.cli.failures import Refused, WrongUsage
+from node.cli.options import examples, json_option
+from node.cli.output import print_fields, print_json
+from protocol.auth.decision import Asked, Named, decide
+from protocol.auth.policy import Kind, Policy, read_policy
+from protocol.errors import PolicyInvalid
+
+_MOST = 2**20  # Bytes of a document that are read.
+_file = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group(epilog=examples("entrepot policy check pull-only.json"))
+def policy() -> None:
+    """Policy documents: check them, and see what they decide.
+
+    Documents are those of IAM, as ECR has them. No node is asked: this is for those who write policies, before they
+    put them anywhere.
+    """
+
+
+@policy.command(
+    epilog=examples(
+        "entrepot policy check pull-only.json",
+        "entrepot policy check --kind repository shared.json --json",
+    )
+)
+@click.argument("file", type=_file)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    default=Kind.IDENTITY.value,
+    show_default=True,
+    help="Whose policy it is: a repository's and the registry's name principals, an identity's does not.",
+)
+@json_option
+def check(file: Path, kind: str, as_json: bool) -> None:
+    """Check one document; what is wrong is named with its place. Exit code 2: it is none."""
+    read = _read(file, Kind(kind))
+    if as_json:
+        print_json({"valid": True, "statements": [statement.place for statement in read.statements]})
+    else:
+        click.echo(f"The policy is good: {len(read.statements)} statement{'s' * (len(read.statements) != 1)}.")
+
+
+@policy.command(
+    epilog=examples(
+        "entrepot policy simulate --principal arn:aws:iam::111122223333:user/ana --action ecr:PutImage "
+        "--resource team/app --policy identity=developers.json --policy repository=shared.json",
+        "entrepot policy simulate --principal '*' --owner 111122223333 --action ecr:BatchGetImage "
+        "--resource public/app --policy repository=public.json --key aws:SourceIp=203.0.113.9",
+    )
+)
+@click.option("--principal", required=True, metavar="ARN", help="Who asks; '*' for somebody without credentials.")
+@click.option("--action", required=True, help="Such as ecr:BatchGetImage.")
+@click.option("--resource", default="*", show_default=True, help="A repository or an ARN; * for an action without one.")
+@click.option("--owner", metavar="ACCOUNT", help="Account of the registry; without it that of the principal.")
+@click.option("--region", default="local", show_default=True, help="Of the registry, for a repository's ARN.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="KIND=FILE",
+    help="A policy: identity=, repository=, registry= or session= and its file; repeatable.",
+)
+@click.option("--key", "keys", multiple=True, metavar="NAME=VALUE", help="A condition key of the request; repeatable.")
+@json_option
+def simulate(
+    *,
+    principal: str,
+    action: str,
+    resource: str,
+    owner: str | None,
+    region: str,
+    policies: tuple[str, ...],
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say whether a request is allowed, by which document and statement. Exit code 5: it is denied."""
+    account = "" if principal == "*" else _account(principal)
+    owning = owner or account
+    if not owning:
+        raise WrongUsage("name the account of the registry with --owner: the principal has none")
+    where = resource if resource == "*" or resource.startswith("arn:") else _arn(region, owning, resource)
+    named = [_named(text) for text in policies]
+    decision = decide(Asked(principal, account, action, where, owning, dict(_keys(keys))), named)
+    if as_json:
+        print_json({**msgspec.to_builtins(decision), "resource": where})
+    else:
+        fields = [("decision", "allowed" if decision.allowed else "denied"), ("why", decision.why.value)]
+        fields += [("document", decision.document), ("statement", decision.statement)] if decision.document else []
+        print_fields([*fields, ("resource", where)])
+    if not decision.allowed:
+        click.get_current_context().exit(Refused.exit_code)
+
+
+def _read(file: Path, kind: Kind) -> Policy:
+    with file.open("rb") as opened:
+        data = opened.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise WrongUsage(f"{file}: a document of more than {_MOST} bytes")
+    try:
+        return read_policy(data, kind)
+    except PolicyInvalid as error:
+        raise WrongUsage(f"{file}: {error}") from error
+
+
+def _named(text: str) -> Named:
+    kind, equals, file = text.partition("=")
+    if not equals or kind not in {one.value for one in Kind}:
+        raise WrongUsage(f"--policy is KIND=FILE, such as identity=developers.json, not {text!r}")
+    path = Path(file)
+    if not path.is_file():
+        raise WrongUsage(f"{file}: there is no such file")
+    return Named(file, _read(path, Kind(kind)))
+
+
+def _account(principal: str) -> str:
+    parts = principal.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn":
+        raise WrongUsage("--principal is the ARN of a user, role or session, or '*'")
+    return parts[4]
+
+
+def _arn(region: str, account: str, name: str) -> str:
+    return f"arn:aws:ecr:{region}:{account}:repository/{name}"
+
+
+def _keys(texts: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise WrongUsage(f"--key is NAME=VALUE, such as aws:SourceIp=203.0.113.9, not {text!r}")
+        found.setdefault(name.lower(), []).append(value)
+    return ((name, tuple(values)) for name, values in found.items())
