@@ -7,4 +7,7 @@ up: the same document and the same name give the same decision on every node.
 * ``replication``  which registries an image is for
 * ``pullthrough``  which registry a repository comes from, and under what name
 * ``outbound``     which URLs and addresses this node may connect to on a rule's word
+* ``lifecycle``    which images expire or are archived, and why the others stay
+* ``mutability``   which tags may move
+* ``templates``    what a repository is made from that nobody made
 """
