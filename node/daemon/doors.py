@@ -17,10 +17,12 @@ from node.http.counts import Counts
 from node.http.limits import Limits
 from node.http.listen import Listener, listen_tcp, listen_unix
 from node.http.message import Application, Trusts, is_answered_well
+from node.http.outgoing import BodyBroken
 from node.http.serve import serve
 from node.telemetry.access import AccessLog
 from node.telemetry.metrics import Metrics
 from node.telemetry.tracing import Tracer
+from protocol.errors import EntrepotError
 
 SOCKET = "control.sock"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -122,5 +124,9 @@ def limits_of(settings: LimitSettings) -> Limits:
 
 
 def _report(metrics: Metrics, error: BaseException) -> None:
+    cause = error.__cause__ if isinstance(error, BodyBroken) else error
+    if isinstance(cause, EntrepotError):  # Damage in the middle of a body, say: its client saw the connection break.
+        structlog.get_logger().error("broken off", reason=str(cause))
+        return
     metrics.count_bug()
     structlog.get_logger().error("bug", exc_info=error)
