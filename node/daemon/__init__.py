@@ -8,6 +8,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``observing``  what is counted, logged and traced of each request
 * ``certificate``  what clients are shown, and its replacement
 * ``signals``    TERM, INT, HUP
+* ``leaving``    how a node stops: told first, then drained
 * ``reload``     a changed configuration and certificate, taken over whole or not at all
 * ``inforce``    what a configuration changes of the parts
 * ``peering``    what peers are given of the registry, and the registry of peers
