@@ -69,10 +69,13 @@ def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object)
 
 def _announcement(*, as_json: bool, hints: bool | None) -> Callable[[Sequence[str]], None]:
     def announce(addresses: Sequence[str]) -> None:
-        if as_json:
-            click.echo(msgspec.json.encode({"addresses": addresses}))
-        elif sys.stdout.isatty() if hints is None else hints:
-            click.echo(how_to_use(addresses[0]))
+        try:
+            if as_json:
+                click.echo(msgspec.json.encode({"addresses": addresses}))
+            elif sys.stdout.isatty() if hints is None else hints:
+                click.echo(how_to_use(addresses[0]))
+        except OSError:  # Nobody reads it, or the disk is full: no reason not to serve.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     return announce
 

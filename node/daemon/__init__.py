@@ -18,6 +18,9 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``watch``      which numbers the metrics read
 * ``expiry``     when certificates run out
 * ``tracing``    who begins traces, and who sends them away
+* ``clock``      whether the wall clock can be right
+* ``vitals``     the condition of the node itself, kept in accord with its alarms
+* ``holds``      watches who holds up the event loop
 * ``heap``       how the C library keeps memory
 * ``supervise``  keeps a job running
 """

@@ -18,6 +18,12 @@ class ClientCertificate:
         self.pair = read_certificate(listen)
         self.context: ssl.SSLContext | None = None if self.pair is None else client_context(self.pair)
 
+    def expires(self) -> float:
+        """Return when what is shown runs out, in seconds since 1970; 0 where nothing is."""
+        if self.pair is None:
+            return 0.0
+        return x509.load_pem_x509_certificates(self.pair.certificate)[0].not_valid_after_utc.timestamp()
+
     def replace(self, pair: Pair) -> bool:
         """Show *pair* in new handshakes; whether it is another one. Raises nothing for what was read and checked."""
         if self.context is None or pair == self.pair:

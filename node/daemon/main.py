@@ -22,9 +22,12 @@ from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.certificate import ClientCertificate
+from node.daemon.clock import WallClock
 from node.daemon.control import backup_control, peer_control
 from node.daemon.doors import Door, Listeners, listening, serve_door
+from node.daemon.expiry import Expiry
 from node.daemon.heap import keep_heap, settle_heap
+from node.daemon.holds import watching_holds
 from node.daemon.inforce import put_access, put_limits, put_log, put_rules
 from node.daemon.jobs import jobs_of
 from node.daemon.leaving import Leaving
@@ -34,6 +37,7 @@ from node.daemon.reload import Reloader, Running
 from node.daemon.signals import obey_signals
 from node.daemon.supervise import Job, supervise
 from node.daemon.tracing import tracing_of
+from node.daemon.vitals import Vitals
 from node.daemon.watch import watch, watch_certificates, watch_doors
 from node.http.limits import Limits
 from node.http.listen import Listener
@@ -79,6 +83,7 @@ def main(read: Callable[[], Config], *, announce: Announce | None = None) -> int
         Damaged: what is in it fails a check.
         OSError: an address cannot be listened on, or a file not be read.
     """
+    _keep_standard_files()
     running = Running(read(), read)
     config = running.config
     os.umask(0o077)
@@ -118,17 +123,24 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 leaving = Leaving()
                 doors = _doors(listeners, registry, peering, metrics, control, leaving)
                 watch_doors(metrics, doors)
-                watch_certificates(metrics, config)
+                shown = {"clients": certificate.expires} if certificate.pair is not None else {}
+                if not identity.is_local:
+                    shown["peers"] = Expiry(data / "identity/node.pem").at
+                watch_certificates(metrics, shown)
+                clock = WallClock(registry)
+                vitals = Vitals(registry.alarms, clock, shown, lines)
                 outcomes = exporter.outcomes if exporter is not None else {"exported": 0, "dropped": 0}
                 metrics.watch("entrepot_trace_spans_total", lambda: outcomes)
                 access = AccessLog(lines)
                 reloader.parts += [partial(put_rules, registry), partial(put_limits, doors)]
                 reloader.parts += [partial(put_log, lines), partial(put_access, access)]
                 reloader.put()
+                reloader.parts.append(lambda _config: clock.believe())  # Who reloads has looked at the alarm.
                 jobs = jobs_of(registry, peering, reloader)
-                telemetry = _Telemetry(metrics, access, lines, tracer, exporter)
-                background = _Background(jobs, leaving, reloader)
-                return await _serve(store, doors, background, telemetry, announce)
+                telemetry = _Telemetry(metrics, access, lines, tracer, exporter, vitals)
+                background = _Background(jobs | {"vitals": vitals.watch_forever}, leaving, reloader)
+                with watching_holds(metrics, vitals):
+                    return await _serve(store, doors, background, telemetry, announce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +150,12 @@ class _Telemetry:
     lines: Lines
     tracer: Tracer
     exporter: Exporter | None
+    vitals: Vitals
+
+    def job_failed(self, name: str) -> None:
+        """Count a job that ended, and tell who looks after the node."""
+        self.metrics.count_job_failure(name)
+        self.vitals.job_failed(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +178,7 @@ async def _serve(
             background.start_soon(telemetry.exporter.export_forever)
         background.start_soon(measure_loop_lag, metrics.observe_loop_lag)
         for name, job in work.jobs.items():
-            background.start_soon(supervise, name, job, metrics.count_job_failure)
+            background.start_soon(supervise, name, job, telemetry.job_failed)
         for writer in (store.writer, store.chunk_writer):
             background.start_soon(_end_when_lost, writer, leaving.at_once)
         with leaving.at_once:
@@ -236,3 +254,12 @@ def _allow(_caller: Caller, _action: str, _name: RepositoryName | None) -> None:
 def _alarm(registry: Registry, error: Damaged) -> None:
     structlog.get_logger().error("damaged", what=str(error))
     registry.alarms.raise_("damaged-content", str(error))
+
+
+def _keep_standard_files() -> None:
+    """Make descriptors 0 to 2 something: where one is closed the store would get it, and the log be written into it."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # Takes the lowest that is free: this one.

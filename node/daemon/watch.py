@@ -1,13 +1,10 @@
 """Which numbers the metrics read when they are asked."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from node.config.settings import Config
 from node.daemon.doors import Door
-from node.daemon.expiry import Expiry
 from node.daemon.peering import Peering
 from node.registry.registry import Registry
 from node.registry.replication import FOLLOWER, lags
@@ -47,13 +44,10 @@ def watch_doors(metrics: Metrics, doors: Sequence[Door]) -> None:
     )
 
 
-def watch_certificates(metrics: Metrics, config: Config) -> None:
-    """Give *metrics* when the certificates run out that are shown to clients and to other nodes."""
-    shown = {"peers": Expiry(Path(config.node.data) / "identity/node.pem")}
-    if config.listen.tls_certificate is not None:
-        shown["clients"] = Expiry(Path(config.listen.tls_certificate))
+def watch_certificates(metrics: Metrics, shown: Mapping[str, Callable[[], float]]) -> None:
+    """Give *metrics* when the certificates run out that are shown, by who sees them."""
     metrics.watch(
-        "entrepot_certificate_expiry_timestamp_seconds", lambda: {name: one.at() for name, one in shown.items()}
+        "entrepot_certificate_expiry_timestamp_seconds", lambda: {name: expires() for name, expires in shown.items()}
     )
 
 

@@ -33,6 +33,7 @@ from node.peers.files import make_folder, read_file, sync_folder, write_file
 from node.peers.trust import Trusted, load_trust
 from protocol.auth.names import LOCAL_ACCOUNT, LOCAL_REGION, Account, NodeId, NodeName, Region, RegistryName, checked
 from protocol.errors import Damaged, NotReady, ParameterInvalid
+from protocol.sync.clock import is_sane
 from protocol.wire.descriptor import SignedDescriptor
 
 FOLDER = "identity"
@@ -120,6 +121,8 @@ def create_identity(data: Path, account: Account, region: Region, *, now: float)
     """Make a new account's first node in the empty or absent directory *data*: `entrepot init`."""
     if account == LOCAL_ACCOUNT:
         raise ParameterInvalid(f"account {LOCAL_ACCOUNT} is for nodes that have no peers: choose another one")
+    if not is_sane(now):
+        raise NotReady("the clock of this machine cannot be right, and certificates would be of no use: set it first")
     return _create(data, account, region, now)
 
 

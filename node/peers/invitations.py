@@ -21,6 +21,7 @@ from protocol.auth import invitation as tokens
 from protocol.auth.invitation import Invitation, format_token, proves
 from protocol.auth.names import NodeId, NodeName, Region, RegistryName
 from protocol.errors import Damaged, InvitationRefused, NotReady, ParameterInvalid
+from protocol.sync.clock import is_sane
 from protocol.wire.descriptor import MAX_ADDRESSES, parse_address
 from protocol.wire.joining import Join
 
@@ -65,7 +66,7 @@ def invite(
         NotReady: the authority's key is not here, or no address to dial is known.
         ParameterInvalid: *lifetime* or an address is not what it has to be.
     """
-    _require_authority(identity)
+    _require_authority(identity, now)
     if not 0 < lifetime <= tokens.MAX_LIFETIME:
         raise ParameterInvalid("an invitation is good for at most 24 hours")
     if not addresses:
@@ -106,7 +107,7 @@ def redeem(identity: Identity, join: Join, known_regions: frozenset[Region], *, 
         NotReady: the authority's key is not here.
         ParameterInvalid: the request is none.
     """
-    authority_key = _require_authority(identity)
+    authority_key = _require_authority(identity, now)
     key = certificates.parse_request(join.csr)
     key_hash = hashlib.sha256(certificates.spki(key)).hexdigest()
     own_spki = certificates.spki(identity.key.public_key())
@@ -130,10 +131,12 @@ def redeem(identity: Identity, join: Join, known_regions: frozenset[Region], *, 
     return Joined(name, certificates.sign_node(identity.authority, authority_key, name, key, now=now))
 
 
-def _require_authority(identity: Identity) -> Ed25519PrivateKey:
+def _require_authority(identity: Identity, now: float) -> Ed25519PrivateKey:
     identity.require_federation("invite")
     if identity.authority_key is None:
         raise NotReady("this node does not hold the authority's key: invite on the node where `entrepot init` ran")
+    if not is_sane(now):
+        raise NotReady("the clock of this node cannot be right, so nothing is signed: set it, then try again")
     return identity.authority_key
 
 

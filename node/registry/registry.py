@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """As whom this node writes records. *clock* is used on the writer's thread alone."""
+    """As whom this node writes records. *clock* stamps on the writer's thread alone."""
 
     node: str
     incarnation: bytes  # 16 bytes.

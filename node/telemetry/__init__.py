@@ -15,5 +15,7 @@ agents) may fill a field of a log line, escaped and cut short, and is never the 
 * ``exporting`` sends that to a collector, in the background
 * ``otlp``      as collectors take it
 * ``posting``   one POST of it
+* ``holds``    who holds up the event loop
+* ``usage``    descriptors and memory, and their limits
 * ``loop``     measures how late the event loop is
 """

@@ -56,6 +56,7 @@ COUNTED: Mapping[str, tuple[str, str, str]] = {
 Watched: TypeAlias = Literal[
     "entrepot_alarms",
     "entrepot_read_only",
+    "entrepot_loop_holds_total",
     "entrepot_connections",
     "entrepot_connections_accepted_total",
     "entrepot_blob_sent_bytes_total",
@@ -104,6 +105,10 @@ HISTOGRAMS: frozenset[Watched] = frozenset(("entrepot_store_commit_seconds",))
 
 WATCHED: Mapping[Watched, tuple[str, str]] = {
     "entrepot_alarms": ("Conditions that somebody has to look at: 1 while it holds.", "alarm"),
+    "entrepot_loop_holds_total": (
+        "Passes of the event loop that took over 0.1 s, by what took it.",
+        "task",
+    ),
     "entrepot_read_only": ("Whether clients may not change content: 1 while they may not.", ""),
     "entrepot_connections": ("Connections that are open.", "door"),
     "entrepot_connections_accepted_total": ("Connections accepted.", "door"),

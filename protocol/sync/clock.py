@@ -18,7 +18,14 @@ stamps run on from the last, until ``believe``. One that is *ahead* of its peers
 COUNTER_BITS = 16
 AHEAD_MS = 60_000  # A remote stamp further ahead of the wall than this is held.
 CEILING_MS = 10_000  # Stored this far ahead, so that it is stored once for many stamps.
+EARLIEST = 1_735_689_600.0  # 2025: this program is younger.
+LATEST = 4_102_444_800.0  # 2100: some formats of time end in 2106, and no machine of today runs until then.
 LEAP_MS = 3_600_000  # The wall may be this far past what is known before it is doubted.
+
+
+def is_sane(now: float) -> bool:
+    """Whether a wall clock can say *now*: machines without a battery start in 1970."""
+    return EARLIEST <= now <= LATEST
 
 
 def stamp_ms(stamp: int) -> int:
@@ -32,7 +39,10 @@ def stamp_of(ms: int) -> int:
 
 
 class Clock:
-    """One node's clock. *now* is the wall clock: seconds since 1970, UTC."""
+    """One node's clock. *now* is the wall clock: seconds since 1970, UTC.
+
+    Stamps are given and taken on one thread; ``tick`` and ``believe`` may come from another one.
+    """
 
     def __init__(self, ceiling: int = 0) -> None:
         """Start at the stored *ceiling*; a node without one believes its first wall clock."""

@@ -63,6 +63,10 @@ def test_a_certificate_is_replaced_under_load(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGHUP)
         assert wait_until(lambda: shown(server) != old, patience=PATIENCE)
         assert shown(server) == second.certificate.read_text()
+        metrics = subprocess.run(
+            ["curl", "-sS", "--cacert", both, f"{server.url}/metrics"], capture_output=True, text=True, check=True
+        ).stdout
+        assert 'entrepot_certificate_expiry_timestamp_seconds{certificate="clients"} 1.' in metrics
         assert json.loads(reload(server.data).stdout)["certificate"] is False
     finally:
         done.set()
