@@ -5,6 +5,7 @@ Who has to act decides the branch, because that is what the code that catches it
 * ``Refusal``    the caller: the request is understood and will not be done. Answered, not logged.
 * ``Busy``       nobody: the same request may succeed after ``retry_after``. Answered, counted.
 * ``PeerFault``  the other node: it broke the protocol. Drop it, go on with another one.
+* ``UpstreamFault``  a server that a rule names: tell who wrote the rule, and try again.
 * ``Damaged``    us: bytes of ours fail their check. Never served; repaired from a peer.
 
 Anything else that reaches the top of a connection is a bug: a bare 500, a traceback in the log.
@@ -282,6 +283,14 @@ class NoSource(Busy):
     """No reachable peer holds what was asked for."""
 
     status, oci, ecr = 503, "UNKNOWN", "UnableToGetUpstreamImageException"
+
+
+class UpstreamFault(EntrepotError):
+    """A server that a rule names did not answer as it should; the message says how, for people."""
+
+
+class NotReached(UpstreamFault):
+    """There is no connection to it: no address that may be dialled, nobody there, or not who it should be."""
 
 
 class PeerFault(EntrepotError):

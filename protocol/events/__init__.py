@@ -10,4 +10,5 @@ order:
 * ``webhook``      who is told of what, and how
 * ``signature``    what proves to a receiver who sent it
 * ``request``      an event as it is posted
+* ``queue``        which event is sent when: order for each repository, back-off, what is set aside
 """
