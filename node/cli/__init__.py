@@ -24,6 +24,7 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``pullthrough``  pull-through rules
 * ``events``       what happened
 * ``readonly``     read-only mode, on and off
+* ``webhooks``     who is told of it
 * ``reload``       a changed configuration, taken over
 * ``policy``       policy documents, without a node
 * ``peers``        the other nodes

@@ -9,13 +9,13 @@ import msgspec
 
 from node.cli.control import Control, Parameter
 from node.cli.options import data_option, examples, json_option
-from node.cli.output import Cell, Moment, print_lines
+from node.cli.output import Cell, Moment, print_json, print_lines
 
 _WAIT = 20  # Seconds that one question waits for something to happen: less than ``control.PATIENCE``.
 _LAST = 10  # Records that are shown without --from.
 
 
-@click.group(epilog=examples("entrepot events tail --follow"))
+@click.group(epilog=examples("entrepot events tail --follow", "entrepot events replay ci --from 2026-01-31T12:00:00Z"))
 def events() -> None:
     """What happened: events, from any position."""
 
@@ -62,6 +62,28 @@ def tail(
     except KeyboardInterrupt:
         if not follow:
             raise
+
+
+@events.command(
+    epilog=examples(
+        "entrepot events replay ci --from 1200",
+        "entrepot events replay ci --from 2026-01-31T12:00:00Z",
+    )
+)
+@click.argument("webhook")
+@click.option("--from", "start", required=True, metavar="POSITION|TIME|AGO", help="Where to begin, as of `tail`.")
+@json_option
+@data_option
+def replay(webhook: str, start: str, data: Path, as_json: bool) -> None:
+    """Deliver events to WEBHOOK again, in order, from a position on.
+
+    What it was told before has the same ids, and the header entrepot-replay. New events come after them.
+    """
+    answer = Control(data).call("POST", f"webhooks/{webhook}/replay", body=msgspec.json.encode({"from": start}))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{webhook} is told again what happened from position {answer['after'] + 1} on.")
 
 
 def _pages(

@@ -41,6 +41,7 @@ COMMANDS = {
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
     "events": Row("node.cli.events", "events", "What happened: events, from any position."),
+    "webhook": Row("node.cli.webhooks", "webhook", "Webhooks: who is told of what happens."),
     "policy": Row("node.cli.policy", "policy", "Policy documents: check them, and see what they decide."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),

@@ -15,6 +15,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``control``    what commands ask of peers
 * ``notify``     tells systemd how the node is
 * ``jobs``       the table of what runs beside the doors
+* ``webhooks``   how webhooks reach their receivers
 * ``watch``      which numbers the metrics read
 * ``expiry``     when certificates run out
 * ``tracing``    who begins traces, and who sends them away

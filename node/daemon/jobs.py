@@ -1,6 +1,7 @@
 """The table of jobs: what runs beside the doors, each kept running by ``supervise``."""
 
 from functools import partial
+from random import SystemRandom
 
 from node.daemon.heap import trim_heap_forever
 from node.daemon.peering import Peering
@@ -9,12 +10,14 @@ from node.daemon.supervise import Job
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
 from node.jobs.expiry import expire_forever
+from node.jobs.webhooks import deliver_forever
+from node.registry.deliveries import Connect
 from node.registry.registry import Registry
 from node.registry.replication import FOLLOWER, follow_journal
 from node.registry.uploads import spare_nothing
 
 
-def jobs_of(registry: Registry, peering: Peering, reloader: Reloader) -> dict[str, Job]:
+def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: Connect) -> dict[str, Job]:
     """Return all jobs of a node by name; what they take from the configuration they ask for when they need it."""
     running = reloader.running
     return {
@@ -23,6 +26,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader) -> dict[st
         "certificate": reloader.watch_certificate,
         "collection": partial(collect_forever, registry),
         "disk": partial(watch_disk_forever, registry),
+        "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),
     }

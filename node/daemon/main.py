@@ -39,6 +39,7 @@ from node.daemon.supervise import Job, supervise
 from node.daemon.tracing import tracing_of
 from node.daemon.vitals import Vitals
 from node.daemon.watch import watch, watch_certificates, watch_doors
+from node.daemon.webhooks import webhook_connect
 from node.http.limits import Limits
 from node.http.listen import Listener
 from node.http.message import Request
@@ -60,6 +61,7 @@ from node.telemetry.lines import Lines
 from node.telemetry.loop import measure_loop_lag
 from node.telemetry.metrics import Metrics
 from node.telemetry.tracing import Tracer
+from node.upstream.dial import system_dialer
 from protocol.auth.caller import Caller, root_of
 from protocol.errors import Damaged
 from protocol.oci.names import RepositoryName
@@ -119,7 +121,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 reloader = Reloader(running, certificate, registry.alarms)
                 peers = peer_control(identity, peering.mesh, advertised)
                 node, backups = NodeControl(reloader.reload), backup_control(identity)
-                control = Admin(registry, peers, node, backups, __version__, partial(_alarm, registry))
+                connect = webhook_connect(system_dialer())
+                control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
                 leaving = Leaving()
                 doors = _doors(listeners, registry, peering, metrics, control, leaving)
                 watch_doors(metrics, doors)
@@ -136,7 +139,7 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 reloader.parts += [partial(put_log, lines), partial(put_access, access)]
                 reloader.put()
                 reloader.parts.append(lambda _config: clock.believe())  # Who reloads has looked at the alarm.
-                jobs = jobs_of(registry, peering, reloader)
+                jobs = jobs_of(registry, peering, reloader, connect)
                 telemetry = _Telemetry(metrics, access, lines, tracer, exporter, vitals)
                 background = _Background(jobs | {"vitals": vitals.watch_forever}, leaving, reloader)
                 with watching_holds(metrics, vitals):

@@ -8,6 +8,7 @@ from node.daemon.doors import Door
 from node.daemon.peering import Peering
 from node.registry.registry import Registry
 from node.registry.replication import FOLLOWER, lags
+from node.registry.webhooks import webhook_lags
 from node.store.ingest import IN_FLIGHT
 from node.store.store import Store
 from node.telemetry.lines import Lines
@@ -26,6 +27,7 @@ def watch(metrics: Metrics, registry: Registry, peering: Peering, lines: Lines) 
     )
     _watch_store(metrics, registry.store)
     _watch_journal(metrics, registry)
+    _watch_webhooks(metrics, registry)
     _watch_uploads(metrics, registry)
     _watch_collection(metrics, registry)
     _watch_peers(metrics, registry, peering)
@@ -108,6 +110,19 @@ def _watch_journal(metrics: Metrics, registry: Registry) -> None:
 
     metrics.watch("entrepot_journal_position", position)
     metrics.watch("entrepot_follower_lag_records", behind)
+
+
+def _watch_webhooks(metrics: Metrics, registry: Registry) -> None:
+    live = registry.deliveries
+    metrics.watch("entrepot_webhook_deliveries_total", lambda: {name: one.delivered for name, one in live.items()})
+    metrics.watch("entrepot_webhook_failures_total", lambda: {name: one.failed for name, one in live.items()})
+    metrics.watch("entrepot_webhook_events_set_aside", lambda: {name: len(one.aside) for name, one in live.items()})
+    metrics.watch(
+        "entrepot_webhook_lag_records", lambda: {name: one.records for name, one in webhook_lags(registry).items()}
+    )
+    metrics.watch(
+        "entrepot_webhook_lag_seconds", lambda: {name: one.seconds for name, one in webhook_lags(registry).items()}
+    )
 
 
 def _watch_uploads(metrics: Metrics, registry: Registry) -> None:

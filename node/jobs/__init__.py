@@ -2,5 +2,6 @@
 
 * ``expiry``      drops uploads that nobody feeds any more
 * ``collection``  frees what nothing needs any more
+* ``webhooks``    tells those who asked what happened
 * ``disk``        room, failures, old readers
 """

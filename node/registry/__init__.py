@@ -25,6 +25,9 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``catalog``       listing repositories, and how much is stored
 * ``replication``   the rules, the wanted state of each destination, and how far it has come
 * ``events``        what happened, derived from the journal at any position
+* ``webhooks``      putting, showing, changing and trying who is told of events
+* ``deliveries``    how far each webhook is, durably
+* ``delivery``      what one webhook has come to since the start
 * ``announcing``    what a destination is told, and what its answer means
 * ``receiving``     an image of another registry becomes one of this
 * ``transit``       a blob on its way from another node, readable as it arrives

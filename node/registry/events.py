@@ -119,6 +119,11 @@ def require_position(registry: Registry, txn: ReadTxn, after: int) -> None:
         raise ParameterInvalid(f"position {after} lies beyond the last one, which is {last}")
 
 
+def readable_from(registry: Registry, txn: ReadTxn) -> int:
+    """Return the position after which every record is here."""
+    return registry.store.meta.journal.first(txn) - 1
+
+
 def events_after(registry: Registry, txn: ReadTxn, after: int, *, limit: int) -> list[tuple[int, list[Event]]]:
     """Return at most *limit* positions beyond *after*, each with the events of its record."""
     facts = _facts(registry, txn)

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import trio
 
+from node.registry.delivery import Delivery
 from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
 from node.registry.incoming import Incoming
@@ -91,6 +92,8 @@ class Registry:
     deleted: Changes = field(default_factory=Changes)  # A repository, whose rows are to go.
     counts: Counts = field(default_factory=Counts)
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
+    webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.
+    deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
     tracer: Tracer = field(default_factory=no_traces)
 
     def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:

@@ -19,6 +19,15 @@ class Documents:
         """Add or replace."""
         self.rows.put(txn, name.encode(), data)
 
+    def delete(self, txn: WriteTxn, name: str) -> bool:
+        """Return whether there was something to delete."""
+        return self.rows.delete(txn, name.encode())
+
+    def under(self, txn: ReadTxn, prefix: str, *, after: str = "", limit: int) -> list[tuple[str, bytes]]:
+        """Return at most *limit* documents whose names begin with *prefix*, without it, beyond ``prefix + after``."""
+        rows = self.rows.items(txn, prefix.encode(), after=after.encode(), limit=limit)
+        return [(key.decode().removeprefix(prefix), data) for key, data in rows]
+
     def number(self, txn: ReadTxn, name: str) -> int:
         """Return a counter, 0 where there is none."""
         return int.from_bytes(self.get(txn, name) or b"", "big")

@@ -54,7 +54,8 @@ class Dialer:
         for address in addresses:
             why = refusal(address, allowed, is_own=self.is_own(address))
             if why:
-                raise NotReached(f"{target.host} is {address}, which is {why}: the rule has to allow that address")
+                leads = "" if str(address) == target.host else f" is {address}, which"
+                raise NotReached(f"{target.host}{leads} is {why}: the rule has to allow that (allow-address)")
         stream = await _connect(addresses, target)
         if not target.is_tls:
             return stream

@@ -19,10 +19,9 @@ Costs: ``due`` and ``checkpoint`` look at each lane, of which there are at most 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
-from random import Random
 from typing import TypeAlias
 
 import msgspec
@@ -36,6 +35,7 @@ MAX_SENDING = 8  # Deliveries under way.
 
 _FIRST_DELAY, _LAST_DELAY = 1.0, 300.0  # Seconds.
 _MAX_RETRY_AFTER = 3600.0  # Seconds.
+_GRAIN = 60.0  # Seconds in which time goes by in a checkpoint, which is written when it changes.
 
 
 class Ref(msgspec.Struct, frozen=True, order=True):
@@ -51,7 +51,7 @@ class Behind(msgspec.Struct, frozen=True, array_like=True):
     repository: RepositoryName
     position: int
     tries: int = 0  # Of the event after it.
-    failing: float = 0.0  # Seconds since the first of these, without those in which no node ran.
+    failing: float = 0.0  # Seconds since the first of these, in whole minutes, without those in which no node ran.
     refusals: int = 0  # How many of these were lasting.
 
 
@@ -107,14 +107,16 @@ class _Lane:
 
 
 class Queue:
-    """The lanes of one webhook. *now* is monotonic seconds."""
+    """The lanes of one webhook. *now* is monotonic seconds, *draw* returns a random number from 0 to 1."""
 
-    def __init__(self, checkpoint: Checkpoint, *, attempts: int, patience: float, random: Random, now: float) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, attempts: int, patience: float, draw: Callable[[], float], now: float
+    ) -> None:
         self.read = checkpoint.cursor
         """How far the journal was read for all lanes that are not behind."""
         self._attempts = attempts
         self._patience = patience
-        self._random = random
+        self._draw = draw
         self._choices = 0
         self._unreached = 0  # In a row.
         self._not_before = -inf
@@ -238,7 +240,7 @@ class Queue:
                 name,
                 lane.waiting[0].position - 1 if lane.waiting else lane.behind,
                 lane.tries,
-                now - lane.since if lane.tries else 0.0,
+                (now - lane.since) // _GRAIN * _GRAIN if lane.tries else 0.0,
                 lane.refusals,
             )
             for name, lane in self._lanes.items()
@@ -250,6 +252,11 @@ class Queue:
     def failing(self) -> int:
         """Lanes whose first event failed the last time that it was tried."""
         return sum(lane.tries > 0 for lane in self._lanes.values())
+
+    @property
+    def is_unreached(self) -> bool:
+        """Whether there was no connection the last time."""
+        return self._unreached > 0
 
     @property
     def waiting(self) -> int:
@@ -270,7 +277,7 @@ class Queue:
 
     def _delay(self, tries: int) -> float:
         full = min(_LAST_DELAY, _FIRST_DELAY * 2.0 ** min(tries - 1, 16))
-        return full * self._random.uniform(0.5, 1.0)
+        return full * (1 + self._draw()) / 2
 
 
 def outcome_of(status: int, retry_after: str | None) -> Outcome:

@@ -69,7 +69,9 @@ def target(url: str, *, allow_http: bool) -> Target:
         raise RuleInvalid(f"the URL is not {shape}")
     scheme, host, port, path = found.groups()
     if scheme == "http" and not allow_http:
-        raise RuleInvalid("a URL with http:// sends what it says in the clear; allow that explicitly, or use https://")
+        raise RuleInvalid(
+            "a URL with http:// sends what it says in the clear; use https://, or allow that (allow-http)"
+        )
     number = int(port) if port else 443 if scheme == "https" else 80
     if not 0 < number < 65_536:
         raise RuleInvalid(f"{number} is not a port")
@@ -116,15 +118,21 @@ def refusal(address: Address, allowed: tuple[Network, ...], *, is_own: bool) -> 
     bare = unwrapped(address)
     named = [network for network in allowed if network.version == bare.version and bare in network]
     if bare in _METADATA or bare.is_link_local:
-        return "" if any(one.prefixlen == one.max_prefixlen for one in named) else "link-local or a metadata service"
+        return "" if any(one.prefixlen == one.max_prefixlen for one in named) else "link-local, or a metadata service"
     if named:
         return ""
-    if bare.is_unspecified or bare.is_multicast or bare.is_loopback:
-        return "loopback, multicast or no address at all"
+    if bare.is_loopback or bare.is_unspecified:
+        return "this machine itself"
+    # Multicast is global to ``ipaddress``, and nobody to talk to.
     is_special = any(bare in network for network in _SPECIAL if network.version == bare.version)
-    if is_special or not bare.is_global or (isinstance(bare, ipaddress.IPv6Address) and bare.is_site_local):
+    if (
+        is_special
+        or not bare.is_global
+        or bare.is_multicast
+        or (isinstance(bare, ipaddress.IPv6Address) and bare.is_site_local)
+    ):
         return "not public"
-    return "an address of this machine itself" if is_own else ""
+    return "this machine itself" if is_own else ""
 
 
 def unwrapped(address: Address) -> Address:

@@ -10,6 +10,7 @@ the socket (mode 0600) is the user that the node runs as, so every call is made 
 * ``replication``  replication rules and status, pull-through rules
 * ``events``       what happened, from any position
 * ``backup``       what a backup of a running node is made of
+* ``webhooks``     who is told of events
 * ``peers``        invitations, the authority, trust, other nodes
 * ``operation``    alarms, read-only mode, and what the node does at the moment
 * ``status``       is it up, and which version

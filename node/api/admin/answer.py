@@ -9,6 +9,7 @@ import structlog
 
 from node.api.admin.control import BackupControl, NodeControl, PeerControl
 from node.http.message import Request, Response
+from node.registry.deliveries import Connect
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.errors import Busy, Damaged, ParameterInvalid, Refusal
@@ -32,6 +33,7 @@ class Admin:
     peers: PeerControl
     node: NodeControl
     backup: BackupControl
+    connect: Connect  # For what tries webhooks.
     version: str
     damaged: Callable[[Damaged], None] = _log_damage
     """Told of stored bytes that failed their check."""

@@ -1,12 +1,13 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import backup, events, images, operation, peers, replication, status
+from node.api.admin import backup, events, images, operation, peers, replication, status, webhooks
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
 from protocol.auth.caller import Caller, root_of
 
 _IMAGE = "/admin/v1/repositories/{name}/images/{reference}"
+_WEBHOOK = "/admin/v1/webhooks/{name}"
 _PULL_THROUGH = "/admin/v1/pull-through"
 
 ROUTES: tuple[Route[Handler], ...] = (
@@ -36,6 +37,15 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", _PULL_THROUGH, "ecr:DescribePullThroughCacheRules", replication.get_pull_through_rules),
     Route("DELETE", _PULL_THROUGH, "ecr:DeletePullThroughCacheRule", replication.delete_pull_through_rule),
     Route("GET", "/admin/v1/events", "ecr:DescribeImages", events.get_events),
+    Route("GET", "/admin/v1/webhooks", "ecr:GetRegistryPolicy", webhooks.get_all),
+    Route("PUT", _WEBHOOK, "ecr:PutRegistryPolicy", webhooks.put_one),
+    Route("GET", _WEBHOOK, "ecr:GetRegistryPolicy", webhooks.get_one),
+    Route("DELETE", _WEBHOOK, "ecr:PutRegistryPolicy", webhooks.delete_one),
+    Route("POST", f"{_WEBHOOK}/pause", "ecr:PutRegistryPolicy", webhooks.pause),
+    Route("POST", f"{_WEBHOOK}/resume", "ecr:PutRegistryPolicy", webhooks.resume),
+    Route("POST", f"{_WEBHOOK}/rotate", "ecr:PutRegistryPolicy", webhooks.rotate),
+    Route("POST", f"{_WEBHOOK}/replay", "ecr:PutRegistryPolicy", webhooks.replay),
+    Route("POST", f"{_WEBHOOK}/test", "ecr:PutRegistryPolicy", webhooks.test),
     Route("GET", "/admin/v1/peers", "ecr:DescribeRegistry", peers.get_peers),
     Route("POST", "/admin/v1/invitations", "ecr:PutRegistryPolicy", peers.post_invitation),
     Route("GET", "/admin/v1/authority", "ecr:DescribeRegistry", peers.get_authority),

@@ -1,6 +1,7 @@
 """A real registry in a directory of its own, with peers that are functions."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from node.api.admin.control import (
 )
 from node.registry.backup.layout import Certificates
 from node.registry.backup.source import Who
+from node.registry.deliveries import Post, Told
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.store.store import open_store
@@ -27,6 +29,9 @@ from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
 from protocol.auth.names import Account, Region, RegistryName
 from protocol.errors import Denied, ParameterInvalid, ReloadRefused
+from protocol.events.queue import Delivered, Refused
+from protocol.events.request import WebhookRequest
+from protocol.events.webhook import Webhook
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
 
@@ -76,6 +81,18 @@ def backup_control() -> BackupControl:
     return BackupControl(who, lambda _: bytes(64), lambda: {"node.key": b"secret"})
 
 
+@asynccontextmanager
+async def connect(webhook: Webhook) -> AsyncIterator[Post]:
+    """A receiver that takes whatever is sent to /ok, and refuses the rest."""
+
+    async def post(request: WebhookRequest) -> Told:
+        if webhook.target.path.startswith("/ok") and dict(request.headers)["webhook-signature"]:
+            return Told(Delivered(), 200, "thanks")
+        return Told(Refused("status 403", is_lasting=True), 403, "who are you?")
+
+    yield post
+
+
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
     (tmp_path / "data").mkdir()
@@ -91,4 +108,4 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             transits=Transits(store, lambda: 1_800_000_000.0),
             alarms=Alarms(lambda: 1_800_000_000.0),
         )
-        yield Admin(registry, peer_control(), node_control(), backup_control(), "1.2.3")
+        yield Admin(registry, peer_control(), node_control(), backup_control(), connect, "1.2.3")

@@ -176,7 +176,7 @@ async def test_damage_is_told_and_answered(admin: Admin) -> None:
     async def find_damage(*_: object) -> Response:
         raise Damaged("a record")
 
-    damaged = Admin(admin.registry, admin.peers, admin.node, admin.backup, admin.version, told.append)
+    damaged = Admin(admin.registry, admin.peers, admin.node, admin.backup, admin.connect, admin.version, told.append)
     request = Request("GET", "/", (), {}, Sent(b""), "http", "localhost", "1.1", "", "id")
     assert (await answer(find_damage, damaged, Caller("*", ""), request)).status == 500
     assert [str(error) for error in told] == ["a record"]

@@ -37,7 +37,7 @@ START = Checkpoint(0)
 
 
 def queue(checkpoint: Checkpoint = START, *, attempts: int = 3, patience: float = 1000, now: float = 0) -> Queue:
-    return Queue(checkpoint, attempts=attempts, patience=patience, random=Random(0), now=now)
+    return Queue(checkpoint, attempts=attempts, patience=patience, draw=Random(0).random, now=now)
 
 
 def read(journal: Journal, one: Queue) -> None:
@@ -209,8 +209,8 @@ def test_retry_after_is_kept_to() -> None:
 def test_what_was_tried_before_a_restart_counts() -> None:
     one, journal = queue(attempts=3), [[A], [B]]
     send(journal, one, lambda name, _: NO if name == A else Delivered(), now=100)
-    kept = one.checkpoint(150)
-    assert kept == Checkpoint(2, (Behind(A, 0, 1, 50.0, 1),))
+    kept = one.checkpoint(190)
+    assert kept == Checkpoint(2, (Behind(A, 0, 1, 60.0, 1),))
     again = queue(kept, attempts=2, now=7)
     _, asides = send(journal, again, lambda *_: NO, now=7)
     assert asides == [SetAside(Ref(1, 0), 2, "status 400")]
