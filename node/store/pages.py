@@ -62,8 +62,12 @@ class Pages:
 
     def count(self) -> PageCount:
         """Return how the file is used; some microseconds for each table."""
-        with self._env.begin() as txn:
-            tables = [txn.stat(), *(txn.stat(self._env.open_db(name, txn)) for name in self._env.dbs())]
+        try:
+            with self._env.begin() as txn:
+                tables = [txn.stat(), *(txn.stat(self._env.open_db(name, txn)) for name in self._env.dbs())]
+        except lmdb.Error:  # A page makes no sense. Whoever reads what lies there is told; nothing is known to be free.
+            size = PAGE * (self._env.info()["last_pgno"] + 1)
+            return PageCount(size, size, 0)
         used = PAGE * sum(one["branch_pages"] + one["leaf_pages"] + one["overflow_pages"] for one in tables)
         size = PAGE * (self._env.info()["last_pgno"] + 1)
         free = max(0, size - used - 2 * PAGE)
