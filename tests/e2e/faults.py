@@ -73,6 +73,13 @@ def clock(offset: str) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", **where}
 
 
+def set_clock(file: Path, ahead: float) -> None:
+    """Have the nodes' wall clock be *ahead* seconds ahead from now on."""
+    partial = file.with_suffix(".new")
+    partial.write_text(f"+{ahead:.0f}")
+    partial.rename(file)
+
+
 def need(*programs: str) -> None:
     """Skip where a program is missing or root is needed and not there; fail where CI is set."""
     missing = [program for program in programs if program != "root" and shutil.which(program) is None]

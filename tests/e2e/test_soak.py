@@ -25,7 +25,7 @@ from random import Random
 import pytest
 
 from tests.e2e import load, processes
-from tests.e2e.faults import clock, need
+from tests.e2e.faults import clock, need, set_clock
 from tests.e2e.federation import Federation, arrives, found, replicate
 from tests.e2e.footprint import Footprint, at_rest, footprint, metrics
 from tests.e2e.images import Blob, image_of
@@ -328,10 +328,3 @@ def hurried(file: Path) -> Iterator[None]:
     finally:
         stopping.set()
         thread.join()
-
-
-def set_clock(file: Path, ahead: float) -> None:
-    """Have the nodes' wall clock be *ahead* seconds ahead from now on."""
-    partial = file.with_suffix(".new")
-    partial.write_text(f"+{ahead:.0f}")
-    partial.rename(file)
