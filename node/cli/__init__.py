@@ -23,6 +23,7 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules
 * ``events``       what happened
+* ``reload``       take over a changed configuration
 * ``readonly``     read-only mode, on and off
 * ``webhooks``     who is told of it
 * ``reload``       a changed configuration, taken over

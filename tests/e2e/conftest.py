@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(3600 if item.get_closest_marker("soak") else 180))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(3600 if item.get_closest_marker("soak") else 180))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -77,7 +77,7 @@ def admin_application(admin: Admin) -> Application:
             case MethodNotAllowed(allowed):
                 return failed(405, "MethodNotAllowed", f"allowed here: {', '.join(allowed)}")
             case found:
-                request.params = found.params
+                request.params, request.route = found.params, found.route.pattern
                 return await answer(found.route.handler, admin, Caller(root, account, request=request.id), request)
 
     return application
