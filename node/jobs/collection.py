@@ -11,7 +11,8 @@ from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry
 from protocol.errors import Busy, Damaged
 
-INTERVAL = 60  # Seconds between two looks, where no repository is deleted meanwhile.
+INTERVAL = 60  # Seconds between two looks, where nobody says that there may be something.
+SOON = 1.0  # Seconds to let more of that come together: refused pushes must not keep the room that they took.
 SHARE = 4  # Of five seconds, those in which pushes have the writer, and pulls the processor, to themselves.
 LEAST = 0.05  # Seconds between two steps at least.
 
@@ -20,13 +21,14 @@ async def collect_forever(registry: Registry) -> None:
     """Free what a killed node left over, then, for ever, what is due and what lay in deleted repositories."""
     await _unless_busy(delete_orphans, registry)
     while True:
-        deleted = registry.deleted.next()
+        freeable = registry.freeable.next()
         while await _paced(bury_step, registry) or await _paced(collect_step, registry):
             pass
         await _unless_busy(delete_abandoned, registry)
         await _unless_busy(_delete_leftovers, registry)
         with trio.move_on_after(INTERVAL):
-            await deleted.wait()
+            await freeable.wait()
+            await trio.sleep(SOON)
 
 
 async def _paced(step: Callable[[Registry], Awaitable[int | bool]], registry: Registry) -> bool:

@@ -89,7 +89,7 @@ class Registry:
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
-    deleted: Changes = field(default_factory=Changes)  # A repository, whose rows are to go.
+    freeable: Changes = field(default_factory=Changes)  # There may be something to free, before it is looked for.
     counts: Counts = field(default_factory=Counts)
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
     webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.

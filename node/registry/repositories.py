@@ -86,7 +86,7 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
 
     await registry.store.writer.write(run)
     registry.changes.notify()
-    registry.deleted.notify()
+    registry.freeable.notify()
 
 
 def _has_images(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:

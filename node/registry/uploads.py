@@ -179,6 +179,7 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
             _forget(registry, upload)  # Cancelled or refused in the middle: the store knows how far it had settled.
             if not session.is_saved:
                 registry.abandoned.add(session.ingest.number)
+                registry.freeable.notify()
 
 
 async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key: bytes) -> Session | None:

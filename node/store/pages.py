@@ -53,7 +53,7 @@ class Pages:
         self.ballast = min(ballast, status.f_blocks * status.f_frsize // 64) // PAGE * PAGE
         """Bytes that are to be held behind the end of the file."""
         self.is_held = not self.ballast
-        """Whether they were when ``hold`` last looked."""
+        """Whether a quarter of them at least was when ``hold`` last looked."""
         self._end = 0  # To where the file may grow within what is held.
 
     def close(self) -> None:
@@ -84,15 +84,18 @@ class Pages:
         return int(self._env.info()["map_size"])
 
     def hold(self) -> bool:
-        """Take the ballast, where it is not whole, and return whether it is held. May wait for the disk."""
+        """Top the ballast up, where a quarter of it was used, and return whether enough of it is held.
+
+        Called by the writer after each commit, on its thread, and from time to time, for the disk may have room again.
+        """
         size = os.fstat(self._fd).st_size
-        if self.ballast and (not self.is_held or size + self.ballast // 2 > self._end):
+        if size + self.ballast * 3 // 4 > self._end:
             failed = _LIBC.fallocate64(self._fd, _KEEP_SIZE, size, self.ballast)
-            error = ctypes.get_errno() if failed else 0
-            if error in _UNABLE:
+            if not failed:
+                self._end = size + self.ballast
+            elif ctypes.get_errno() in _UNABLE:
                 self.ballast = 0
-            self.is_held = not failed or not self.ballast
-            self._end = size + self.ballast
+        self.is_held = size + self.ballast // 4 <= self._end or not self.ballast
         return self.is_held
 
 

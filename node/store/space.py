@@ -6,8 +6,8 @@ Pushes are refused while there is still room, so that deletes, collection and th
 
 * the disk keeps a *reserve*: below it no file grows for a push;
 * the map of each environment keeps one as well, for a full map cannot even delete;
-* behind the end of each file lies a ballast that nobody else can take (``pages``). While that is not whole, because
-  others have filled the disk and a delete has used some of it, nothing is taken at all.
+* behind the end of each file lies a ballast that nobody else can take (``pages``). While too little is left of one,
+  because others have filled the disk and deletes or rows of pushes have used it, nothing is taken at all.
 
 What was deleted is room again without the disk knowing of it: below the reserve a push is taken where it fits into free
 pages of the files, less a margin for what is scattered too much.
@@ -23,7 +23,7 @@ from protocol.errors import StoreFull
 RESERVE = 256 * 2**20  # Bytes, or 2 % of the disk if that is more, at most a quarter: deletes need room to happen.
 _MARGIN = 16 * 2**20  # Bytes of free pages in ``chunks`` that are not counted on: what two transactions freed last ...
 _SCATTERED = 8  # ... and an eighth: a chunk needs 256 pages side by side.
-_SMALL = 4 * 2**20  # Bytes that ``meta`` has to have for rows and journal before a push is taken.
+_SMALL = 2**18  # Bytes that the map of ``meta`` has to have for rows and journal: a commit copies as much.
 
 
 def map_size_for(path: Path) -> int:
@@ -48,7 +48,7 @@ class Space:
             return growth
         if not (self.meta.is_held and self.chunks.is_held):
             return 0
-        if self._growth(self.meta) + self.meta.count().free < min(_SMALL, self._reserve):
+        if self._of_map(self.meta) + self.meta.count().free < min(_SMALL, self._reserve):
             return 0
         inside = self.chunks.count().free
         return growth + max(0, inside - inside // _SCATTERED - min(_MARGIN, self._reserve))
@@ -79,8 +79,9 @@ class Space:
         """Return by how many bytes a file may grow for pushes."""
         status = os.statvfs(self._path)
         total, free = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
-        of_map = pages.growth()
         if self._reserve:
             free -= max(min(self._reserve, total // 4), total // 50)
-            of_map -= min(self._reserve, pages.map_size // 4)
-        return max(0, min(free, of_map))
+        return max(0, min(free, self._of_map(pages)))
+
+    def _of_map(self, pages: Pages) -> int:
+        return pages.growth() - (min(self._reserve, pages.map_size // 4) if self._reserve else 0)

@@ -91,8 +91,10 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
                 ) from error
             space = opened.enter_context(_space(path, meta, chunks, reserve))
             async with (
-                open_writer(meta.env, nested=True) as writer,
-                open_writer(chunks.env, nested=False, group=_CHUNKS_PER_COMMIT) as chunk_writer,
+                open_writer(meta.env, nested=True, after=space.meta.hold) as writer,
+                open_writer(
+                    chunks.env, nested=False, group=_CHUNKS_PER_COMMIT, after=space.chunks.hold
+                ) as chunk_writer,
             ):
                 first = _first_number(meta, chunks)
                 sink = Sink(chunks, chunk_writer, space, _numbers(first))

@@ -113,26 +113,40 @@ class Writer:
 
 
 @asynccontextmanager
-async def open_writer(env: "lmdb.Environment", *, nested: bool, group: int = MAX_GROUP) -> AsyncIterator[Writer]:
+async def open_writer(
+    env: "lmdb.Environment", *, nested: bool, group: int = MAX_GROUP, after: Callable[[], object] = lambda: None
+) -> AsyncIterator[Writer]:
     """Run the writer for as long as the block; what is queued at its end is still written.
 
     Args:
         env: the environment; nothing else may write to it meanwhile.
         nested: whether each write gets a nested transaction of its own.
         group: most writes in one transaction.
+        after: called on the writer's thread after each group.
     """
     send, receive = trio.open_memory_channel[_Job](group)
     writer = Writer(Path(env.path()).name, send)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_write_forever, env, receive, writer, nested, group)
+        commit = _commit_nested if nested else _commit_flat
+
+        def commit_group(group: list[_Job]) -> bool:
+            try:
+                return commit(env, group)
+            finally:
+                after()
+
+        nursery.start_soon(_write_forever, env, receive, writer, commit_group, group)
         async with send:
             yield writer
 
 
 async def _write_forever(
-    env: "lmdb.Environment", jobs: trio.MemoryReceiveChannel[_Job], writer: Writer, nested: bool, limit: int
+    env: "lmdb.Environment",
+    jobs: trio.MemoryReceiveChannel[_Job],
+    writer: Writer,
+    commit: Callable[[list[_Job]], bool],
+    limit: int,
 ) -> None:
-    commit = _commit_nested if nested else _commit_flat
     thread = trio.CapacityLimiter(1)  # Its own: a commit never waits for a hash to end.
     with trio.CancelScope(shield=True):  # Ends when the channel closes: what was queued gets to say how it ended.
         async for first in jobs:
@@ -140,7 +154,7 @@ async def _write_forever(
             while len(group) < limit and jobs.statistics().current_buffer_used:
                 group.append(jobs.receive_nowait())
             began = perf_counter()
-            if not await trio.to_thread.run_sync(commit, env, group, limiter=thread):
+            if not await trio.to_thread.run_sync(commit, group, limiter=thread):
                 if not writer.broken:
                     log.error("the disk failed", store=env.path(), reason=str(group[0].error))
                 writer.broken = True
