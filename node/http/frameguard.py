@@ -31,6 +31,7 @@ _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 _MAX_UPDATES = 2  # Table size updates in one block: RFC 7541, 4.2 has use for no more.
 _BEGINNING = 32  # Bytes of a block that are kept: two updates of any sane length and the byte behind them.
 _EMPTY_DATA_COST, _SETTINGS_COST = 10, 5
+AT_ONCE = 32  # Frames that go to h2 at once, at most: each takes up to 50 us.
 _COPIED = 4096  # Bytes; a shorter part of a read is copied out of it.
 _EXPLAINED = 4096  # WINDOW_UPDATEs that sent bytes explain, at most: a client acknowledges 4 KiB at a time and lags.
 
@@ -94,6 +95,7 @@ class FrameGuard:
         A part has to be dealt with before the next one is asked for. ``Breach``: the rest must not be looked at.
         """
         at, size, begin = min(self._preface, len(data)), len(data), 0  # *begin*: of what h2 has still to get.
+        frames = 0  # Of these.
         self._preface -= at
         while at < size:
             if self._left:
@@ -118,9 +120,10 @@ class FrameGuard:
                 is_whole = len(self._header) == 9
                 if is_whole:
                     self._frame(now)
-                if begin < header_at and (not is_whole or self._header[3] == _DATA):
+                frames += 1
+                if begin < header_at and (not is_whole or self._header[3] == _DATA or frames > AT_ONCE):
                     yield data[begin:header_at]  # It may open the stream that the DATA is for.
-                    begin = header_at
+                    begin, frames = header_at, 0
                 if not is_whole:
                     return  # Kept for the next read, when it is clear who gets it.
                 if self._takes():

@@ -49,7 +49,8 @@ from node.http.transport import Pace, Transport
 RECEIVE = 64 * 1024
 ENCODER_TABLE = 4096  # Bytes. h2 obeys a client that asks for 4 GiB, and searches it for each header.
 
-LOOKED_AT = 32  # Frames between two looks at the processor time that they took.
+SLICE = 2e-3  # Seconds of processor time.
+LOOKED_AT = 8  # Parts of a read between two looks at the processor time that they took.
 EARNED = 4e-9  # Seconds of processor time that a byte of body pays for: four times what it takes in large frames.
 REQUEST = 5e-3  # The same of a head that is one: ten times what it takes. Those that are reset have their own limit.
 MAX_STALLED = 2  # Streams whose client stopped reading, before the connection is ended.
@@ -164,7 +165,7 @@ class Http2Connection:
     async def _read_forever(self, data: bytes) -> None:
         await self.write()
         while True:
-            if data and not self._look_at(data):
+            if data and not await self._look_at(data):
                 return
             await self.write()  # Waits while the client does not take our acknowledgements: so it sends in vain.
             await trio.lowlevel.checkpoint()  # 64 KiB of tiny frames are 30 ms of work.
@@ -173,11 +174,11 @@ class Http2Connection:
             if not data:
                 return
 
-    def _look_at(self, data: bytes) -> bool:
-        """Handle what came; return whether the connection goes on."""
-        began = thread_time()
+    async def _look_at(self, data: bytes) -> bool:
+        """Handle what came; return whether the connection goes on. Others get their turn after each ``SLICE``."""
+        began, turn = thread_time(), 0.0
         try:
-            for number, part in enumerate(self.guard.split(data, now=trio.current_time()), 1):
+            for number, part in enumerate(self.guard.split(data, now=trio.current_time())):
                 if isinstance(part, Payload):
                     self._on_payload(part)
                 elif isinstance(part, Opened) and self._flow.opened(part.stream_id, part.size):
@@ -186,7 +187,11 @@ class Http2Connection:
                     for event in self.h2.receive_data(window_update(*part) if isinstance(part, Opened) else part):
                         self._on_event(event)
                 if not number % LOOKED_AT:
-                    began = self._spend_work(began)
+                    spent = self._spend_work(began)
+                    began, turn = began + spent, turn + spent
+                    if turn > SLICE:
+                        await trio.lowlevel.checkpoint()
+                        began, turn = thread_time(), 0.0
             self._spend_work(began)
         except Breach as breach:
             self._fail(breach.code, breach.limit)
@@ -197,11 +202,11 @@ class Http2Connection:
         return not self._reading.cancel_called
 
     def _spend_work(self, began: float) -> float:
-        """Take the processor time since *began* from the allowance; return the time now."""
-        now = thread_time()
-        if not self._work.spend(now - began, now=trio.current_time()):
+        """Take the processor time since *began* from the allowance, and return it."""
+        spent = thread_time() - began
+        if not self._work.spend(spent, now=trio.current_time()):
             raise Breach(ENHANCE_YOUR_CALM, "work")
-        return now
+        return spent
 
     def _rearm(self) -> None:
         """Set how long the client may be silent."""

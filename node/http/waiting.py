@@ -8,7 +8,6 @@ A client that has only said that it sends no more may still read; it is taken to
 """
 
 import select
-from dataclasses import dataclass
 
 import trio
 
@@ -18,21 +17,16 @@ INTERVAL = 1.0  # Seconds between two looks.
 HALF_CLOSED = 30.0  # Seconds for which a client that sends no more is believed to read.
 
 
-@dataclass(slots=True)
-class _Asked:
-    scope: trio.CancelScope  # Cancelled when the client is gone.
-    since: float = 0.0  # When it was first seen that it sends no more.
-
-
 class Waiting:
     """Requests of HTTP/1.1 that a handler works on; ``watch_forever`` has to run."""
 
     def __init__(self) -> None:
-        self._asked: dict[Transport, _Asked] = {}
+        self._asked: dict[Transport, trio.CancelScope] = {}
+        self._half_closed: dict[Transport, float] = {}  # When it was first seen that it sends no more.
 
     def begin(self, transport: Transport, scope: trio.CancelScope) -> None:
         """Watch *transport*, all of whose request has come; cancel *scope* when its client is gone."""
-        self._asked[transport] = _Asked(scope)
+        self._asked[transport] = scope
 
     def end(self, transport: Transport) -> None:
         """Watch it no more."""
@@ -44,6 +38,7 @@ class Waiting:
         while True:
             await trio.sleep(INTERVAL)
             self._look_at([transport for transport in seen if transport in self._asked])
+            self._half_closed = {one: since for one, since in self._half_closed.items() if one in self._asked}
             seen = frozenset(self._asked)
 
     def _look_at(self, transports: list[Transport]) -> None:
@@ -54,7 +49,7 @@ class Waiting:
         for number in by_number:
             poll.register(number, select.POLLRDHUP)
         for number, events in poll.poll(0):
-            asked = self._asked[by_number[number]]
-            asked.since = asked.since or now
-            if events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) or now - asked.since >= HALF_CLOSED:
-                asked.scope.cancel()
+            transport = by_number[number]
+            waited = now - self._half_closed.setdefault(transport, now)
+            if events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) or waited >= HALF_CLOSED:
+                self._asked[transport].cancel()
