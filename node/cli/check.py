@@ -1,15 +1,18 @@
-"""``entrepot check``: whether the store of a node that is not running is as it has to be."""
+"""``entrepot check``: whether a store is as it has to be, of a node that runs or of one that does not."""
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from node.cli.control import Control
 from node.cli.failures import NotFound
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import print_json, print_rows
@@ -20,6 +23,7 @@ from node.registry.check.walk import Own
 from node.store.store import StoppedStore, open_stopped
 from protocol.sync.record import Record
 
+_LOOK = 0.5  # Seconds between two looks at how far a running node is.
 _HEADINGS = ("KIND", "PLACE", "WHAT", "WHAT TO DO")
 
 
@@ -38,19 +42,40 @@ def check(context: click.Context, data: Path, *, deep: bool, as_json: bool) -> N
     """Prove that a store is as it has to be.
 
     Counts, links, indexes, chunk maps, the journal and the fingerprints are worked out again and compared. Nothing is
-    written. The node has to be stopped, and cannot start meanwhile. Exit code 1: something is wrong. Each finding has a
-    line; notes are no faults.
+    written. A node that runs does it beside its work, with pauses; one that does not cannot start meanwhile. Exit code
+    1: something is wrong. Each finding has a line; notes are no faults.
     """
-    if not (data / "FORMAT").exists():
-        raise NotFound(f"there is no store in {data}; name the data directory of a node with --data")
-    own = _own(load_identity(data))
-    with open_stopped(data) as store, _progress(store) as progress:
-        checked = check_store(store, own, deep=deep, progress=progress)
+    control = Control(data)
+    checked = _of_running(control, deep=deep) if control.running() else _of_stopped(data, deep=deep)
     if as_json:
         print_json(checked)
     else:
         _print(checked)
     context.exit(1 if checked.faults else 0)
+
+
+def _of_running(control: Control, *, deep: bool) -> Checked:
+    """Have the node check itself; look at how far it is meanwhile."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as shown,
+    ):
+        asked = pool.submit(control.call, "POST", "check", query={"deep": int(deep)}, patience=None)
+        task = shown.add_task("", total=None)
+        while not wait([asked], timeout=_LOOK).done:
+            progress = control.get("check") if sys.stderr.isatty() else None
+            if progress is not None:
+                shown.update(task, total=progress["total"], completed=progress["done"], description=progress["table"])
+        return msgspec.convert(asked.result(), Checked)
+
+
+def _of_stopped(data: Path, *, deep: bool) -> Checked:
+    if not (data / "FORMAT").exists():
+        raise NotFound(f"there is no store in {data}; name the data directory of a node with --data")
+    own = _own(load_identity(data))
+    with open_stopped(data) as store, _progress(store) as progress:
+        return check_store(store, own, deep=deep, progress=progress)
 
 
 def _own(identity: Identity) -> Own:

@@ -61,8 +61,23 @@ class Control:
         """Return the answer of ``GET /admin/v1/``*path*."""
         return self.call("GET", path, query=query)
 
-    def call(self, method: str, path: str, *, query: Mapping[str, Parameter] | None = None, body: bytes = b"") -> Any:  # noqa: ANN401 - JSON.
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Parameter] | None = None,
+        body: bytes = b"",
+        patience: float | None = PATIENCE,
+    ) -> Any:  # noqa: ANN401 - JSON.
         """Send one request and return its decoded answer, ``None`` where there is none.
+
+        Args:
+            method: of the request.
+            path: below ``/admin/v1/``.
+            query: parameters; those that are ``None`` are left out.
+            body: of the request.
+            patience: seconds to wait for the answer; ``None``: as long as it takes.
 
         Raises:
             NotRunning: nobody answers at the socket.
@@ -70,7 +85,7 @@ class Control:
         """
         named = {name: value for name, value in (query or {}).items() if value is not None}
         target = "/admin/v1/" + quote(path, safe="/:@") + (f"?{urlencode(named, doseq=True)}" if named else "")
-        connection = self._connection()
+        connection = _UnixConnection(self._data, patience)
         try:
             connection.request(method, target, body or None, {"content-type": "application/json"} if body else {})
             response = connection.getresponse()
@@ -150,12 +165,12 @@ class Control:
         )
 
     def _connection(self) -> "_UnixConnection":
-        return _UnixConnection(self._data)
+        return _UnixConnection(self._data, PATIENCE)
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, directory: Path) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+    def __init__(self, directory: Path, patience: float | None) -> None:
+        super().__init__("localhost", timeout=patience)
         self._directory = directory
 
     def connect(self) -> None:  # type: ignore[explicit-override]  # 3.12 has it.

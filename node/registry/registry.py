@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import trio
 
+from node.registry.check.progress import Checking
 from node.registry.delivery import Delivery
 from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
@@ -88,6 +89,7 @@ class Registry:
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
+    checking: Checking = field(default_factory=Checking)
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     freeable: Changes = field(default_factory=Changes)  # There may be something to free, before it is looked for.
     counts: Counts = field(default_factory=Counts)

@@ -9,6 +9,7 @@ the socket (mode 0600) is the user that the node runs as, so every call is made 
 * ``images``       repositories, tags, images, how much is stored
 * ``replication``  replication rules and status, pull-through rules
 * ``events``       what happened, from any position
+* ``check``        checking the store while it is in use
 * ``backup``       what a backup of a running node is made of
 * ``webhooks``     who is told of events
 * ``peers``        invitations, the authority, trust, other nodes

@@ -51,7 +51,7 @@ async def get_rows(admin: Admin, caller: Caller, request: Request) -> Response:
 
 async def post_ending(admin: Admin, caller: Caller, _request: Request) -> Response:
     """``POST /admin/v1/backup/ending``: fix the last record."""
-    return _packed(fix_ending(admin.registry, caller))
+    return _packed(await fix_ending(admin.registry, caller))
 
 
 async def post_contents(admin: Admin, caller: Caller, request: Request) -> Response:

@@ -1,6 +1,6 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import backup, events, images, operation, peers, replication, status, webhooks
+from node.api.admin import backup, check, events, images, operation, peers, replication, status, webhooks
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
@@ -52,6 +52,8 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", "/admin/v1/trust", "ecr:PutRegistryPolicy", peers.post_trust),
     Route("GET", "/admin/v1/trust", "ecr:GetRegistryPolicy", peers.get_trust),
     Route("DELETE", "/admin/v1/trust/{account}", "ecr:DeleteRegistryPolicy", peers.delete_trust),
+    Route("POST", "/admin/v1/check", "entrepot:Check", check.post_check),
+    Route("GET", "/admin/v1/check", "entrepot:Check", check.get_check),
     Route("GET", "/admin/v1/backup", "entrepot:Backup", backup.get_start),
     Route("GET", "/admin/v1/backup/record", "entrepot:Backup", backup.get_record),
     Route("GET", "/admin/v1/backup/records", "entrepot:Backup", backup.get_records),

@@ -30,6 +30,7 @@ from node.registry.backup.layout import (
     decode_segment,
     decode_signed,
     generation_path,
+    kind_of,
     message,
     segment_name,
     segment_path,
@@ -84,7 +85,7 @@ class Archive:
     def rows(self, manifest: Manifest, table: str) -> Iterator[Row]:
         """Yield the rows of a table, in the order of their keys."""
         for part in manifest.tables.get(table, ()):
-            yield from self.segment(table, part.name)
+            yield from self.segment(kind_of(table), part.name)
 
     def blob(self, digest: Digest, size: int) -> Iterator[bytes]:
         """Yield a large blob chunk by chunk; what came is right only where ``Damaged`` is not raised at the end.

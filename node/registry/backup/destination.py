@@ -1,8 +1,9 @@
 """Writing a backup: segments, blobs and, last of all, the manifest that makes them a generation.
 
 Whatever is written before the manifest counts for nothing, and is found again by its name: a run that was killed is
-simply run again and goes on where that one was, within a blob too. What no generation names is swept away at the end of
-the next run that gets there.
+simply run again and goes on where that one was, within a blob too. All of it is made durable at once before the
+manifest is; so what a run left that did not get there, perhaps for a power cut, is hashed before it is relied on. What
+no generation names is swept away at the end of the next run that gets there.
 """
 
 import errno
@@ -13,7 +14,16 @@ from heapq import merge
 from pathlib import Path
 
 from node.registry.backup.archive import Archive, blob_rows, generations, read_format
-from node.registry.backup.files import PARTIAL, locked, make_folder, sync_folder, write_all, write_whole, writing
+from node.registry.backup.files import (
+    PARTIAL,
+    locked,
+    make_folder,
+    sync_all,
+    sync_folder,
+    write_all,
+    write_whole,
+    writing,
+)
 from node.registry.backup.layout import (
     FORMAT,
     Manifest,
@@ -42,26 +52,46 @@ class Destination:
         """The run before did not come to its end: there may be files that no generation names."""
         self.written = 0
         """Bytes of files that were not there before."""
+        paths = [generation_path(root, number) for number in generations(root)]
+        self._synced = max((path.stat().st_mtime for path in paths), default=0.0)
+        self._hashed: set[Path] = set()
 
     def put_segment(self, kind: str, rows: list[Row]) -> Name:
         """Write rows as a segment, unless it is there; return its name."""
         data = encode_segment(kind, rows)
         name = segment_name(data)
         path = segment_path(self.root, name)
-        if not path.exists():
-            write_whole(path, data)
+        if not self.has_segment(name):
+            write_whole(path, data, sync=False)
             self.written += len(data)
         return name
 
     def has_segment(self, name: Name) -> bool:
         """Whether a segment is there."""
-        return segment_path(self.root, name).exists()
+        path = segment_path(self.root, name)
+        return self._is_there(path, None, lambda: segment_name(path.read_bytes()) == name)
 
     def has_blob(self, digest: Digest, size: int) -> bool:
         """Whether a large blob is there, as long as it has to be."""
+        return self._is_there(blob_path(self.root, digest), size, lambda: self._is_right(digest, size))
+
+    def _is_there(self, path: Path, size: int | None, is_right: Callable[[], bool]) -> bool:
         try:
-            return blob_path(self.root, digest).stat().st_size == size
+            status = path.stat()
         except FileNotFoundError:
+            return False
+        if size is not None and status.st_size != size:
+            return False
+        if self.was_cut_short and status.st_mtime >= self._synced and path not in self._hashed:
+            if not is_right():
+                return False
+            self._hashed.add(path)
+        return True
+
+    def _is_right(self, digest: Digest, size: int) -> bool:
+        try:
+            return sum(len(data) for data in Archive(self.root).blob(digest, size)) == size
+        except Damaged:
             return False
 
     def put_blob(self, digest: Digest, size: int, read: Callable[[int], Iterator[bytes]]) -> None:
@@ -73,7 +103,7 @@ class Destination:
         path = blob_path(self.root, digest)
         make_folder(path.parent)
         try:
-            with writing(path) as fd:
+            with writing(path, sync=False) as fd:
                 self._fill(fd, digest, size, read)
         except Damaged:
             path.with_name(path.name + PARTIAL).unlink(missing_ok=True)
@@ -97,6 +127,7 @@ class Destination:
     def put_generation(self, manifest: Manifest, body: bytes, signature: bytes) -> None:
         """Write the manifest, which makes a generation of what was written."""
         data = encode_signed(body, signature)
+        sync_all(self.root)
         write_whole(generation_path(self.root, manifest.generation), data)
         self.written += len(data)
 

@@ -73,6 +73,11 @@ class TablePart(msgspec.Struct, frozen=True, array_like=True):
     name: Name
 
 
+def kind_of(table: str) -> str:
+    """Return the kind of the segments of a table: what is kept of two moments has the same."""
+    return table.removesuffix("-earlier")
+
+
 class Certificates(msgspec.Struct, frozen=True, array_like=True):
     """What says whose signature is on the records of a node. Nothing of it is secret."""
 

@@ -10,8 +10,8 @@ is signed by its writer and follows the one before it, every blob is hashed whol
 the records are applied one after the other by the code that applied them first, and rebuild counts, indexes and
 fingerprints; and at the end the store passes the same check as ``entrepot check`` makes.
 
-Numbers of repositories and of records stay what they were, for rows that are carried over name them. Numbers of blobs
-begin anew. Blobs come first, for records let their images hold them; then records; then links, by which repositories
+Numbers of records stay what they were, for rows that are carried over name them; those of repositories and blobs begin
+anew. Blobs come first, for records let their images hold them; then records; then links, by which repositories
 see blobs; what nothing holds is due to go in a day.
 """
 
@@ -29,7 +29,7 @@ from blake3 import blake3
 from node.registry.backup.archive import Archive, blob_rows, verified_records
 from node.registry.backup.layout import BlobPlace, Manifest, Progress, Row
 from node.registry.backup.source import CERTIFICATE
-from node.registry.backup.tables import carried
+from node.registry.backup.tables import EARLIER, carried
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
 from node.registry.serving import map_of
@@ -40,16 +40,14 @@ from node.store.format import finish_new_store, new_store
 from node.store.journal import Cursor, Head
 from node.store.meta import MAP_SIZE, Meta, open_meta
 from node.store.replicas import StatusRow
-from node.store.rows import RepositoryRow
 from node.store.store import StoppedStore
-from node.store.table import WriteTxn
+from node.store.table import ReadTxn, WriteTxn
 from protocol.blobs.chunkmap import ChunkMap
 from protocol.errors import Damaged, NotReady, Refusal, StoreFull
 from protocol.oci.digest import Digest, algorithm, digest_of, unpacked
 from protocol.oci.names import RepositoryName, repository_name
 from protocol.sync.entries import Unknown
 from protocol.sync.record import Record, Verify, record_hash
-from protocol.sync.repositories import RepositoryState
 from protocol.sync.vector import Dot
 
 Item = TypeVar("Item")
@@ -127,10 +125,10 @@ def _build(generation: Generation, data: Path, *, now: float, progress: Progress
     ):
         new = _New(meta, chunks, now, progress)
         _put_blobs(new, archive, manifest)
-        _seed_repositories(new, archive, manifest)
         _put_records(new, generation)
-        _put_links(new, archive, manifest)
-        _put_carried(new, archive, manifest)
+        numbers = _Numbers(meta, archive, manifest)
+        _put_links(new, archive, manifest, numbers)
+        _put_carried(new, archive, manifest, numbers)
         _keep_unheld(new)
         meta.env.sync(True)
         chunks.env.sync(True)
@@ -193,16 +191,18 @@ class _Small:
         return content
 
 
-def _seed_repositories(new: _New, archive: Archive, manifest: Manifest) -> None:
-    """Give each repository its number before a record names it, for other rows have it in their keys."""
+class _Numbers:
+    """Numbers that repositories had right after the last record, and those that they have here."""
 
-    def run(txn: WriteTxn) -> None:
-        for key, name in archive.rows(manifest, "repository-names"):
-            new.meta.repositories.numbers.put(txn, key, name)
-            row = RepositoryRow(int.from_bytes(key, "big"), RepositoryState())
-            new.meta.repositories.put(txn, _name(name), row)
+    def __init__(self, meta: Meta, archive: Archive, manifest: Manifest) -> None:
+        self._repositories = meta.repositories
+        self._names = {key: _name(name) for key, name in archive.rows(manifest, "repository-names")}
 
-    new.write(run)
+    def here(self, txn: ReadTxn, number: bytes) -> int | None:
+        """Return the number here; ``None`` of a repository that was deleted by then, or new afterwards."""
+        name = self._names.get(number)
+        row = None if name is None else self._repositories.get(txn, name)
+        return None if row is None else row.number
 
 
 def _name(text: bytes) -> RepositoryName:
@@ -232,37 +232,41 @@ def _put_records(new: _New, generation: Generation) -> None:
     new.write(lambda txn: meta.journal.cursors.put(txn, b"last", Cursor(manifest.position)))
 
 
-def _put_links(new: _New, archive: Archive, manifest: Manifest) -> None:
+def _put_links(new: _New, archive: Archive, manifest: Manifest, numbers: _Numbers) -> None:
     """Let repositories see their blobs; one that was damaged at the node is seen by nobody until it is pushed."""
     blobs = new.meta.blobs
 
-    def run(txn: WriteTxn, page: list[Row]) -> None:
+    def run(txn: WriteTxn, page: list[Row], only_named: bool) -> None:
         for key, _ in page:
-            digest = unpacked(key[8:])
-            if blobs.get(txn, digest) is not None:
-                blobs.show(txn, int.from_bytes(key[:8], "big"), digest, now=new.now)
+            number, digest = numbers.here(txn, key[:8]), unpacked(key[8:])
+            if number is None or blobs.get(txn, digest) is None:
+                continue
+            link = blobs.link(txn, number, digest)
+            if not only_named or (link is not None and link.names):
+                blobs.show(txn, number, digest, now=new.now)
 
-    for page in _pages(archive.rows(manifest, "links")):
-        new.write(lambda txn, page=page: run(txn, page))  # type: ignore[misc]  # Called at once.
-        new.progress("links", len(page))
+    for table in ("links", EARLIER):
+        for page in _pages(archive.rows(manifest, table)):
+            new.write(lambda txn, page=page, table=table: run(txn, page, table == EARLIER))  # type: ignore[misc]
+            new.progress(table, len(page))
 
 
-def _put_carried(new: _New, archive: Archive, manifest: Manifest) -> None:
+def _put_carried(new: _New, archive: Archive, manifest: Manifest, numbers: _Numbers) -> None:
     """Put back the rows that no record says anything of; what they say of later records is cut off."""
     meta, tables = new.meta, carried(new.meta)
 
-    unknown = manifest.tables.keys() - tables.keys()
+    unknown = manifest.tables.keys() - tables.keys() - {EARLIER}
     if unknown:
         raise NotReady(f"the backup has {min(unknown)}, which this version does not know: use {manifest.software}")
 
     def run(txn: WriteTxn, name: str, page: list[Row]) -> None:
         for key, body in page:
             if name == "replication-status":
-                _put_status(meta, txn, key, body, manifest.position)
+                _put_status(meta, txn, (key, body), manifest.position, numbers)
             elif not _is_beyond(name, key, manifest.position):
                 tables[name].put(txn, key, body)
 
-    for name in sorted(manifest.tables.keys() - {"links", "blobs", "repository-names"}):
+    for name in sorted(manifest.tables.keys() - {"links", EARLIER, "blobs", "repository-names"}):
         for page in _pages(archive.rows(manifest, name)):
             new.write(lambda txn, name=name, page=page: run(txn, name, page))  # type: ignore[misc]  # Called at once.
             new.progress(name, len(page))
@@ -281,7 +285,8 @@ def _is_beyond(name: str, key: bytes, position: int) -> bool:
     )
 
 
-def _put_status(meta: Meta, txn: WriteTxn, key: bytes, body: bytes, position: int) -> None:
+def _put_status(meta: Meta, txn: WriteTxn, given: Row, position: int, numbers: _Numbers) -> None:
+    key, body = given
     destination, _, image = key.partition(b"\0")
     try:
         row = _decode_status(body)
@@ -289,7 +294,9 @@ def _put_status(meta: Meta, txn: WriteTxn, key: bytes, body: bytes, position: in
     except (msgspec.DecodeError, KeyError, IndexError) as error:
         raise Damaged(f"a row of replication-status: {error}") from error
     row = msgspec.structs.replace(row, wanted=min(row.wanted, position), done=min(row.done, position))
-    meta.replicas.put(txn, destination.decode(), int.from_bytes(image[:8], "big"), digest, row)
+    number = numbers.here(txn, image[:8])
+    if number is not None and meta.images.is_alive(txn, number, digest):
+        meta.replicas.put(txn, destination.decode(), number, digest, row)
 
 
 def _keep_unheld(new: _New) -> None:

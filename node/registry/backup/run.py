@@ -6,8 +6,9 @@ What a generation holds has to fit together, and the node goes on meanwhile. So 
 part cover the one before it:
 
 1. large blobs, which takes as long as it takes, in the order of their digests;
-2. what was taken from other registries;
-3. the last record: the generation is the node's state right after it. The places of followers come with it;
+2. what was taken from other registries; links, for those of a repository that is deleted after 3 go at once;
+3. the last record: the generation is the node's state right after it. The places of followers come with it, and the
+   numbers of repositories;
 4. the records since the last generation, links and the rest; then all blobs once more, of which now few are missing.
 
 A blob that a record of 3 names was there at that moment, and stays 25 hours after the last image that names it has
@@ -46,7 +47,7 @@ from node.registry.backup.layout import (
     message,
 )
 from node.registry.backup.source import MAX_CONTENTS, Source, Started, readable_key
-from node.registry.backup.tables import FIRST, THEN
+from node.registry.backup.tables import EARLIER, FIRST, THEN
 from protocol.errors import BlobUnknown, Damaged, NotReady
 from protocol.oci.digest import Digest, unpacked
 from protocol.sync.record import record_hash
@@ -91,6 +92,7 @@ def back_up(source: Source, destination: Destination, *, identity: bool, progres
     for digest, size in _large_blobs(run):
         _copy(run, digest, size)
     tables = {name: _table(run, name) for name in FIRST}
+    tables[EARLIER] = _table(run, "links")
     ending = source.ending()
     for name, rows in ending.tables.items():
         tables[name] = _segments(run, name, iter(rows))

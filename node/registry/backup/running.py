@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import trio
+
 from node.registry.backup.source import (
     Content,
     Ending,
@@ -52,10 +54,10 @@ def read_rows(registry: Registry, caller: Caller, table: str, after: bytes) -> P
     return rows(registry.store.meta, table, after)
 
 
-def fix_ending(registry: Registry, caller: Caller) -> Ending:
-    """Fix the last record."""
+async def fix_ending(registry: Registry, caller: Caller) -> Ending:
+    """Fix the last record; in a thread, for there may be many repositories."""
     registry.authorize(caller, ACTION, None)
-    return ending(registry.store.meta)
+    return await trio.to_thread.run_sync(ending, registry.store.meta)
 
 
 def read_contents(registry: Registry, caller: Caller, digests: Sequence[bytes]) -> list[Content]:

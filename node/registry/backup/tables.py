@@ -22,15 +22,22 @@ _link = msgspec.msgpack.Decoder(LinkRow).decode
 FIRST = ("replication-taken",)
 """Read before the last record is fixed: what is said to be taken is then in the records."""
 
-THEN = ("repository-names", "documents", "replication-status", "replication-arrived", "links", "blobs")
+THEN = ("documents", "replication-status", "replication-arrived", "links", "blobs")
 """Read after that: what the records name is then in them. What they say of later records is cut off by a restore."""
 
-AT_ONCE = ("cursors",)
-"""Read in the transaction that fixes the last record."""
+AT_ONCE = ("cursors", "repository-names")
+"""Read in the transaction that fixes the last record. Repositories have numbers in the keys of other tables, of which a
+delete gives them new ones, and a restore others again."""
+
+EARLIER = "links-earlier"
+"""The links once more, as they were shortly before the last record: those of a repository that is deleted after it go
+at once. A restore takes from here what an image names."""
 
 DERIVED = frozenset(
     {
         "repositories",
+        "repositories-deleted",
+        "repository-burials",
         "images",
         "images-deleted",
         "parents",

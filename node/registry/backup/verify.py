@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from node.registry.backup.archive import Archive, Vouch, blob_rows, generations, verified_records
-from node.registry.backup.layout import Manifest, Progress
+from node.registry.backup.layout import Manifest, Progress, kind_of
 from protocol.errors import Damaged
 from protocol.oci.digest import algorithm, digest_of, unpacked
 
@@ -49,7 +49,7 @@ def _verify_tables(archive: Archive, manifest: Manifest, seen: set[bytes], tell:
                 continue
             seen.add(part.name)
             try:
-                rows = archive.segment(table, part.name)
+                rows = archive.segment(kind_of(table), part.name)
                 if not rows or rows[0][0] != part.first:
                     tell(manifest.generation, f"a segment of {table} begins with another row")
                 progress(table, len(rows))

@@ -4,6 +4,7 @@ The digest of every small blob is computed again. Of large ones the map is compa
 from there.
 """
 
+from node.registry.check.again import is_forgotten
 from node.registry.check.places import is_short, readable, short_length
 from node.registry.check.walk import Walk
 from node.registry.serving import map_of
@@ -130,4 +131,8 @@ def walk_due(walk: Walk) -> None:
         else:
             walk.unheld.discard(key[16:])
     for key in sorted(walk.unheld):
+        if walk.reading.is_live:
+            walk.reading.turn()
+            if not is_forgotten(walk.meta, walk.txn, key):
+                continue
         walk.tell("index", readable(key), "is held by nothing, and never due to go")

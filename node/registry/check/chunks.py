@@ -14,6 +14,7 @@ from node.registry.check.places import is_short, readable
 from node.store.blobs import BlobRow
 from node.store.chunks import Chunks, chunk_count, stored_length
 from node.store.meta import Meta
+from node.store.uploads import UploadRow
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
 from protocol.oci.digest import algorithm, hasher, unpacked
@@ -25,9 +26,23 @@ class ChunkCheck:
     """What the parts of this check are given."""
 
     def __init__(
-        self, meta: Meta, chunks: Chunks, tell: Callable[[Kind, str, str], None], seen: Callable[[str, int], None]
+        self,
+        meta: Meta,
+        chunks: Chunks,
+        tell: Callable[[Kind, str, str], None],
+        seen: Callable[[str, int], None],
+        pause: Callable[[], None] = lambda: None,
     ) -> None:
-        self.meta, self.chunks, self.tell, self.seen = meta, chunks, tell, seen
+        """Look at the chunks of a store.
+
+        Args:
+            meta: what says which chunks there are.
+            chunks: those there are.
+            tell: told what is wrong.
+            seen: told how much was looked at.
+            pause: called between two blobs and two chunks, for a store that is in use.
+        """
+        self.meta, self.chunks, self.tell, self.seen, self.pause = meta, chunks, tell, seen, pause
 
     def blobs(self, manifests: Collection[int], *, deep: bool) -> None:
         """Look at the chunks of every blob that has some; read those of *manifests*, with *deep* those of all."""
@@ -53,16 +68,17 @@ class ChunkCheck:
             last = page[-1][0]
             for key, row in page:
                 if not isinstance(row, Damaged) and row.number:
+                    self.pause()
                     wrong = self._missing(row.number, row.size, may_be_longer=True)
-                    if wrong:
+                    if wrong and self._is_still(key, row):
                         self.tell("upload", f"upload {key.hex()}", wrong)
 
-    def orphans(self) -> None:
-        """Count what no blob and no upload has."""
+    def orphans(self, below: int = 2**63) -> None:
+        """Count the numbers *below* that no blob and no upload has."""
         kept, above, found = self._of_uploads(), 0, 0
         while True:
             with self.chunks.read() as txn:
-                numbers = self.chunks.numbers(txn, above=above, below=2**63, limit=_PAGE)
+                numbers = self.chunks.numbers(txn, above=above, below=below, limit=_PAGE)
             if not numbers:
                 break
             above = numbers[-1]
@@ -80,11 +96,25 @@ class ChunkCheck:
                 hashes = self.meta.blobs.hashes(txn, row) if read else b""
         except Damaged:
             return  # Told by the walk over ``meta``.
+        self.pause()
         wrong = self._missing(number, row.size, may_be_longer=False)
-        if wrong:
+        if not wrong and read and len(hashes) == 32 * chunk_count(row.size):
+            wrong = self._read(row, short, hashes)
+        if wrong and self._is_whole(number):
             self.tell("chunk", readable(short), wrong)
-        elif read and len(hashes) == 32 * chunk_count(row.size):
-            self._read(row, short, hashes)
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a blob still has this number: else its chunks may have been going while they were looked at."""
+        with self.meta.read() as txn:
+            return self.meta.blobs.is_numbered(txn, number)
+
+    def _is_still(self, key: bytes, row: UploadRow) -> bool:
+        """Whether an upload is as it was; one that ended or went had chunks that were going."""
+        with self.meta.read() as txn:
+            try:
+                return self.meta.uploads.get(txn, key) == row
+            except Damaged:
+                return False
 
     def _missing(self, number: int, size: int, *, may_be_longer: bool) -> str:
         """Say what is wrong with the chunks of a number by their lengths, or nothing."""
@@ -105,7 +135,8 @@ class ChunkCheck:
             if len(page) < _PAGE:
                 return f"chunk {index} of {count} is missing" if index < count else ""
 
-    def _read(self, row: BlobRow, short: bytes, hashes: bytes) -> None:
+    def _read(self, row: BlobRow, short: bytes, hashes: bytes) -> str:
+        """Say what is wrong with the bytes of a blob, or nothing."""
         digest = unpacked(short)
         state = hasher(algorithm(digest))
         for index in range(chunk_count(row.size)):
@@ -113,15 +144,15 @@ class ChunkCheck:
             try:
                 data = self.chunks.load(row.number, index, length)
             except Damaged as damage:
-                self.tell("chunk", digest, str(damage))
-                return
+                return str(damage)
             self.seen("bytes", length)
             if blake3(data).digest() != hashes[index * 32 : index * 32 + 32]:
-                self.tell("chunk", digest, f"chunk {index} of {chunk_count(row.size)} does not match its hash")
-                return
+                return f"chunk {index} of {chunk_count(row.size)} does not match its hash"
             state.update(data)
+            self.pause()
         if state.hexdigest() != digest.partition(":")[2]:
-            self.tell("chunk", digest, "its chunks match their map, and make another digest")
+            return "its chunks match their map, and make another digest"
+        return ""
 
     def _of_uploads(self) -> set[int]:
         kept: set[int] = set()

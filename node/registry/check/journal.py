@@ -54,10 +54,22 @@ def walk_journal(walk: Walk) -> None:
             continue
         chains.add(walk, record, data, position)
         walk.tallies["records"].expect(_dot_key(record) + key)
+    with walk.reading.held():  # In the transaction that had no record more.
+        _check_last(walk, chains)
+        _check_cursors(walk, expected - 1)
     for key, place in walk.values(journal.places, "records"):
         walk.tallies["records"].find(key + place)
-    _check_last(walk, chains)
-    _check_cursors(walk, expected - 1)
+    for key, _ in walk.values(walk.meta.replicas.arrived):
+        if len(key) != 8 or not 0 < int.from_bytes(key, "big") <= _last(walk, expected - 1):
+            walk.malformed("replication-arrived", key)
+
+
+def _last(walk: Walk, last: int) -> int:
+    """Return the number of the last record, which was *last* when all were read."""
+    try:
+        return walk.meta.journal.last(walk.txn) if walk.reading.is_live else last
+    except Damaged:
+        return last  # Told by the walk over cursors.
 
 
 def _read(walk: Walk, data: bytes, position: int) -> Record | None:
@@ -115,9 +127,6 @@ def _check_cursors(walk: Walk, last: int) -> None:
         name = key.decode("ascii", "replace")
         if cursor.position > last or (name == "last" and cursor.position != last):
             walk.tell("row", f"cursors {name}", f"is at {cursor.position}, and the last record is {last}")
-    for key, _ in walk.values(walk.meta.replicas.arrived):
-        if len(key) != 8 or not 0 < int.from_bytes(key, "big") <= last:
-            walk.malformed("replication-arrived", key)
 
 
 def _dot_key(record: Record) -> bytes:

@@ -1,7 +1,7 @@
 """Keys taken apart, and what they are called for people. ``None`` where a key is not what it has to be."""
 
+from node.registry.check.reading import Reading
 from node.store.meta import Meta
-from node.store.table import ReadTxn
 from protocol.errors import Damaged
 from protocol.oci.digest import Digest, unpacked
 from protocol.oci.names import RepositoryName
@@ -32,8 +32,8 @@ def two_shorts(key: bytes, at: int) -> tuple[bytes, bytes] | None:
 class Names:
     """The names of repositories by their numbers; remembers the last one, for rows of one lie together."""
 
-    def __init__(self, meta: Meta, txn: ReadTxn) -> None:
-        self._meta, self._txn = meta, txn
+    def __init__(self, meta: Meta, reading: Reading) -> None:
+        self._meta, self._reading = meta, reading
         self._last: tuple[int, RepositoryName | None] = (0, None)
         self.recovered: dict[int, RepositoryName] = {}
         """Names of numbers that have lost theirs, from the rows of the names."""
@@ -43,7 +43,7 @@ class Names:
         if self._last[0] != number:
             try:
                 repositories = self._meta.repositories
-                name = repositories.name(self._txn, number) or repositories.buried(self._txn, number)
+                name = repositories.name(self._reading.txn, number) or repositories.buried(self._reading.txn, number)
             except Damaged:
                 name = RepositoryName(f"repository {number}")
             self._last = number, name or self.recovered.get(number)

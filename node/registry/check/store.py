@@ -7,13 +7,14 @@ the signatures.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from node.registry.check.blobs import walk_blobs, walk_contents, walk_due, walk_links, walk_numbers
 from node.registry.check.chunks import ChunkCheck
 from node.registry.check.findings import Checked, Kind, Report
 from node.registry.check.journal import walk_journal
 from node.registry.check.places import Names, readable, short_length, two_shorts
+from node.registry.check.reading import Reading
 from node.registry.check.replicas import walk_documents, walk_replicas, walk_uploads
 from node.registry.check.repositories import (
     walk_fingerprints,
@@ -27,7 +28,7 @@ from node.registry.check.tally import MAX_EXAMINED, Examination, Tally
 from node.registry.check.walk import DERIVED, Derived, Own, Walk
 from node.store.store import StoppedStore
 
-_WALKS = (
+WALKS = (
     walk_repositories,
     walk_images,
     walk_named,
@@ -62,10 +63,10 @@ def check_store(store: StoppedStore, own: Own, *, deep: bool, progress: Callable
         progress(table, rows)
 
     with store.meta.read() as txn:
-        names = Names(store.meta, txn)
+        reading = Reading(txn)
         tallies = {derived: Tally() for derived in DERIVED}
-        walk = Walk(store.meta, txn, names, own, deep, report.tell, seen, tallies)
-        for one in _WALKS:
+        walk = Walk(store.meta, reading, Names(store.meta, reading), own, deep, report.tell, seen, tallies)
+        for one in WALKS:
             one(walk)
         _compare(walk)
     chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen)
@@ -83,24 +84,40 @@ def rows_of(store: StoppedStore) -> int:
 
 def _compare(walk: Walk) -> None:
     """Tell what differs between what is derived and what it is derived from, and what cannot be known."""
-    differing: dict[Derived, list[int]] = {}
-    for derived, tally in walk.tallies.items():
-        if derived not in walk.unread:
-            differing[derived] = tally.differing()
-    for what, table in sorted(walk.unread.items()):
-        walk.tell("skipped", what, f"was not compared: a row of {table} cannot be read")
+    differing = differing_buckets(walk)
     if not any(differing.values()):
         return
-    examinations = {derived: Examination(differing.get(derived, [])[:MAX_EXAMINED]) for derived in DERIVED}
-    again = Walk(walk.meta, walk.txn, walk.names, walk.own, False, _tell_nobody, _nobody_sees, dict(examinations))
-    for one in _WALKS:
+    for derived, key, expected, found in examined(walk, differing, MAX_EXAMINED):
+        tell_difference(walk, derived, key, expected, found)
+    for derived, buckets in differing.items():
+        beyond = len(buckets) - MAX_EXAMINED
+        if beyond > 0:
+            walk.tell("index", derived, f"differs in {beyond} more parts of 65536, which were not looked at one by one")
+
+
+def differing_buckets(walk: Walk) -> dict[Derived, list[int]]:
+    """Return the buckets in which a walk found a difference, and tell what cannot be compared."""
+    for what, table in sorted(walk.unread.items()):
+        walk.tell("skipped", what, f"was not compared: a row of {table} cannot be read")
+    return {derived: tally.differing() for derived, tally in walk.tallies.items() if derived not in walk.unread}
+
+
+def examined(
+    walk: Walk, differing: Mapping[Derived, list[int]], most: int
+) -> Iterator[tuple[Derived, bytes, int, int]]:
+    """Walk again; yield each key that differs in the first *most* buckets, how often it is expected, and found."""
+    examinations = {derived: Examination(differing.get(derived, [])[:most]) for derived in DERIVED}
+    again = Walk(walk.meta, walk.reading, walk.names, walk.own, False, _tell_nobody, _nobody_sees, dict(examinations))
+    for one in WALKS:
         one(again)
     for derived, examination in examinations.items():
         for key, expected, found in examination.differences():
-            walk.tell(_kind(derived), _place(walk.names, derived, key), _what(derived, expected, found))
-        beyond = len(differing.get(derived, [])) - MAX_EXAMINED
-        if beyond > 0:
-            walk.tell("index", derived, f"differs in {beyond} more parts of 65536, which were not looked at one by one")
+            yield derived, key, expected, found
+
+
+def tell_difference(walk: Walk, derived: Derived, key: bytes, expected: int, found: int) -> None:
+    """Tell of a key that is not found as often as it is expected."""
+    walk.tell(_kind(derived), _place(walk.names, derived, key), _what(derived, expected, found))
 
 
 def _what(derived: Derived, expected: int, found: int) -> str:

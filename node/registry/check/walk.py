@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, TypeVar, get_args
 
 from node.registry.check.findings import Kind
 from node.registry.check.places import Names
+from node.registry.check.reading import Reading
 from node.registry.check.tally import Tally
 from node.store.blobs import BlobRow
 from node.store.meta import Meta
@@ -40,8 +41,6 @@ FINGERPRINTS = "fingerprints"
 
 DERIVED: tuple[Derived, ...] = get_args(Derived)
 
-_PAGE = 1000  # Rows that are in memory at once.
-
 
 @dataclass(frozen=True, slots=True)
 class Own:
@@ -70,7 +69,7 @@ class Walk:
     """One pass."""
 
     meta: Meta
-    txn: ReadTxn
+    reading: Reading
     names: Names
     own: Own
     deep: bool
@@ -87,6 +86,11 @@ class Walk:
     """Numbers of blobs that are manifests of images."""
     nameless: set[int] = field(default_factory=set)
     """Repositories of which it was told that they have no name."""
+
+    @property
+    def txn(self) -> ReadTxn:
+        """The transaction in which the page that is looked at was read."""
+        return self.reading.txn
 
     def name_of(self, key: bytes) -> RepositoryName | None:
         """Return the name of the repository that *key* begins with; tell once where it has none."""
@@ -152,7 +156,11 @@ class Walk:
         self, checked: Callable[..., list[tuple[bytes, Row | Damaged]]], name: str
     ) -> Iterator[tuple[bytes, Row | Damaged]]:
         last = b""
-        while page := checked(self.txn, after=last, limit=_PAGE):
+        while True:
+            self.reading.turn()
+            page = checked(self.txn, after=last, limit=self.reading.page)
+            if not page:
+                return
             last = page[-1][0]
             self.seen(name, len(page))
             yield from page

@@ -21,6 +21,7 @@ from node.registry.images import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.registry import Registry
 from node.registry.replication import follow_journal, put_replication
+from node.registry.repositories import delete_repository
 from node.registry.tags import delete_tag
 from node.registry.uploads import append_upload, begin_upload
 from node.store.meta import Meta
@@ -28,7 +29,7 @@ from node.store.store import StoppedStore
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.events.event import Arrival
 from protocol.oci.digest import digest_of
-from protocol.oci.names import TagName
+from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.record import Verify
 from tests.node.registry.world import (
     ALICE,
@@ -52,6 +53,7 @@ from tests.node.registry.world import (
 LARGE = os.urandom(2 * CHUNK_SIZE + 100)
 SMALL = b"a layer"
 IMAGE = image(b"{}", SMALL, LARGE)
+LIVED, DOOMED = RepositoryName("lived/twice"), RepositoryName("doomed")
 BLOB = b"named by nobody" * 3000
 RULES = {"rules": [{"destinations": [{"region": "us-east-1", "registryId": "111111111111"}]}]}
 WHO = Who(str(HERE), "abcdefghijklmnop", INCARNATION, "entrepot 1", Certificates(b"node", b"authority"))
@@ -127,6 +129,11 @@ async def live(registry: Registry) -> None:
     await delete_image(registry, ALICE, APP, await push_image(registry, b"{}", b"sixth", tags=("sixth",)))
     await delete_blob(registry, ALICE, APP, await push_blob(registry, b"fourth"))
     await push_blob(registry, BLOB)
+    for layer in (b"of the first life", b"of the second"):
+        await push_image(registry, b"{}", layer, SMALL, tags=("v1",), name=LIVED)
+        if layer != b"of the second":
+            await delete_repository(registry, ALICE, LIVED, force=True)
+    await push_image(registry, b"{}", SMALL, tags=("v1",), name=DOOMED)
     upload = await begin_upload(registry, ALICE, APP, "sha256")
     await append_upload(registry, ALICE, APP, upload, source(LARGE[: CHUNK_SIZE + 20_000]))
     async with trio.open_nursery() as nursery:

@@ -22,6 +22,7 @@ from node.registry.check.store import check_store
 from node.registry.check.walk import Own
 from node.registry.images import delete_image
 from node.registry.registry import Registry
+from node.registry.repositories import delete_repository
 from node.registry.tags import list_tags
 from node.store.format import FORMAT
 from node.store.store import StoppedStore, open_stopped
@@ -30,7 +31,7 @@ from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import BlobUnknown, Damaged, NotReady
 from protocol.oci.digest import Digest, digest_of, packed
 from protocol.sync.record import record_hash
-from tests.node.registry.backup.conftest import BLOB, IMAGE, LARGE, SMALL, Backups, nothing, trusting
+from tests.node.registry.backup.conftest import BLOB, DOOMED, IMAGE, LARGE, LIVED, SMALL, Backups, nothing, trusting
 from tests.node.registry.world import (
     ALICE,
     APP,
@@ -61,7 +62,17 @@ def rows(registry: Registry) -> dict[str, list[tuple[bytes, object]]]:
     """All that has to be the same in a store that was restored: rows without numbers or times of their own."""
     meta = registry.store.meta
     same = {
-        *("repositories", "repository-names", "images", "images-deleted", "parents", "referrers", "tags"),
+        *(
+            "repositories",
+            "repositories-deleted",
+            "repository-burials",
+            "repository-names",
+            "images",
+            "images-deleted",
+            "parents",
+            "referrers",
+            "tags",
+        ),
         *("tags-deleted", "tag-history", "tags-of-image", "contents", "holders", "journal", "records", "heads", "sums"),
         *("replication-status", "replication-open", "replication-taken", "replication-arrived", "cursors"),
     }
@@ -69,7 +80,11 @@ def rows(registry: Registry) -> dict[str, list[tuple[bytes, object]]]:
         found: dict[str, list[tuple[bytes, object]]] = {
             table.name: list(table.checked(txn, limit=10_000)) for table in meta.tables() if table.name in same
         }
-        found["links"] = [(key, (row.names, row.seen)) for key, row in meta.blobs.links.items(txn, b"", limit=10_000)]
+        found["links"] = [
+            (key, (row.names, row.seen))
+            for key, row in meta.blobs.links.items(txn, b"", limit=10_000)
+            if meta.repositories.numbers.has(txn, key[:8])  # Nobody sees a blob in one that is being buried.
+        ]
         found["blobs"] = [
             (key, (row.size, row.root, row.holds)) for key, row in meta.blobs.rows.items(txn, b"", limit=10_000)
         ]
@@ -97,6 +112,9 @@ async def test_what_is_restored_is_what_was_there(
         assert await content(restored, OTHER, digest_of(LARGE)) == LARGE
         assert await content(restored, APP, digest_of(BLOB)) == BLOB
         assert await manifest_bytes(restored, TAG) == IMAGE
+        assert await content(restored, LIVED, digest_of(b"of the second")) == b"of the second"
+        with pytest.raises(BlobUnknown):
+            await content(restored, LIVED, digest_of(b"of the first life"))
         await push_image(restored, b"{}", b"after", tags=("after",))
         assert "after" in list_tags(restored, ALICE, APP, after="", limit=100)
         assert faults(StoppedStore(restored.store.meta, restored.store.chunks)) == []
@@ -163,6 +181,7 @@ async def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
     async def after() -> None:
         await push_image(lived, b"{}", late, tags=("late",))
         await delete_image(lived, ALICE, APP, digest_of(image(b"{}", b"another")))
+        await delete_repository(lived, ALICE, DOOMED, force=True)
 
     moving = Moving(backups.source(lived), lambda: trio.from_thread.run(before), lambda: trio.from_thread.run(after))
     manifest, _ = await trio.to_thread.run_sync(lambda: backups.add(moving))  # type: ignore[arg-type]  # By __getattr__.
@@ -177,6 +196,7 @@ async def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
         assert "old" in tags, "it was deleted after the last record"
         assert await content(restored, APP, digest_of(early)) == early
         assert await content(restored, APP, digest_of(b"alone")) == b"alone"
+        assert await content(restored, DOOMED, digest_of(SMALL)) == SMALL, "deleted after it, too"
 
 
 async def test_a_blob_that_goes_meanwhile_is_left_out(
