@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from protocol.events.ecr import ecr_detail
+from protocol.events.ecr import ecr_detail, is_whole_repository
 from protocol.events.event import Event, Kind
 from protocol.events.moment import rfc3339
 
@@ -23,7 +23,6 @@ _TYPES: dict[tuple[Kind, str], str] = {
     ("replication", "REPLICATE"): "entrepot.image.replicated",
     ("pull-through", "PULL_THROUGH"): "entrepot.image.pulled-through",
     ("repository", "PUT"): "entrepot.repository.put",
-    ("repository", "DELETE"): "entrepot.repository.deleted",
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +33,7 @@ def attributes(event: Event) -> dict[str, str]:
         "specversion": "1.0",
         "id": event.id,
         "source": f"entrepot://{event.account}/{event.region}",
-        "type": _TYPES[event.kind, event.action],
+        "type": "entrepot.repository.deleted" if is_whole_repository(event) else _TYPES[event.kind, event.action],
         "subject": _subject(event),
         "time": rfc3339(event.at, with_ms=True),
         "datacontenttype": "application/json",

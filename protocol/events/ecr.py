@@ -3,7 +3,7 @@
     push, delete    ``ECR Image Action``, of an artifact that refers to an image ``ECR Referrer Action``
     replication     ``ECR Replication Action``, told by the destination, as at ECR
     pull-through    ``ECR Pull Through Cache Action``
-    repository      ``ECR Repository Action``, which ECR itself has only in CloudTrail
+    repository      ``ECR Repository Action``, which ECR itself has only in CloudTrail; also of a repository's delete
 
 ``time`` has whole seconds, as there. A field that nobody knows is left out.
 
@@ -80,6 +80,8 @@ def ecr_detail(event: Event) -> dict[str, Any]:
 
 
 def _detail_type(event: Event) -> str:
+    if event.kind == "repository" or is_whole_repository(event):
+        return "ECR Repository Action"
     match event.kind:
         case "push" | "delete":
             return "ECR Referrer Action" if event.is_referrer else "ECR Image Action"
@@ -87,5 +89,8 @@ def _detail_type(event: Event) -> str:
             return "ECR Replication Action"
         case "pull-through":
             return "ECR Pull Through Cache Action"
-        case "repository":
-            return "ECR Repository Action"
+
+
+def is_whole_repository(event: Event) -> bool:
+    """Whether the event says that a repository went, with all that was in it."""
+    return event.kind == "delete" and event.digest is None and event.tag is None

@@ -9,7 +9,8 @@ more; an id never depends on it.
 
 An event with a tag is about the tag, one without is about the image itself. A push by tags is one event for each tag,
 as at ECR; a push by digest is one without a tag. The deletion of an image is one event for each tag that went with it,
-and then one without. Manifests under an index are put anew with it: those are no events of their own, for each was
+and then one without. The deletion of a repository is one event of kind ``delete`` with neither digest nor tag: all that
+was in it is gone. Manifests under an index are put anew with it: those are no events of their own, for each was
 pushed before and told then. Records that came from another registry are events of that arrival: replication or
 pull-through. (A change of more than 1 MiB is several records; what of it comes in the later ones is told by itself.)
 
@@ -150,7 +151,7 @@ class _Reading:
             case RepositoryPut(key):
                 found = self._event(index, "repository", key.repository, "PUT")
             case RepositoryDelete(key):
-                found = self._event(index, "repository", key.repository, "DELETE")
+                found = self._event(index, "delete", key.repository, "DELETE")
             case Unknown():
                 pass
         return found

@@ -150,6 +150,7 @@ SHAPES = {
     "referrer": (put(IMAGE, subject=SUBJECT, artifact_type="application/vnd.example.sbom"),),
     "delete": (delete(IMAGE),),
     "repository": (RepositoryPut(RepositoryKey(APP), RepositoryValue(1)),),
+    "repository delete": (RepositoryDelete(RepositoryKey(APP), Dead(1, vector([]))),),
     "replication": (put(IMAGE), tag("1.27", IMAGE)),
     "pull-through": (put(IMAGE), tag("1.27", IMAGE)),
 }
