@@ -24,7 +24,8 @@ def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_what_was_acknowledged_survives_fifty_times(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", range(4))
+def test_what_was_acknowledged_survives_two_hundred_times(tmp_path: Path, run: int) -> None:
     survive(tmp_path / "data", rounds=50)
 
 
