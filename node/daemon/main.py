@@ -21,6 +21,7 @@ from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.config.settings import Config
+from node.daemon.activity import Watcher
 from node.daemon.certificate import ClientCertificate
 from node.daemon.clock import WallClock
 from node.daemon.control import backup_control, peer_control
@@ -120,11 +121,13 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 watch(metrics, registry, peering, lines)
                 reloader = Reloader(running, certificate, registry.alarms)
                 peers = peer_control(identity, peering.mesh, advertised)
-                node, backups = NodeControl(reloader.reload), backup_control(identity)
                 connect = webhook_connect(system_dialer())
-                control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
                 leaving = Leaving()
-                doors = _doors(listeners, registry, peering, metrics, control, leaving)
+                ready = partial(leaving.condition, partial(condition, registry))
+                node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look)
+                backups = backup_control(identity)
+                control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
+                doors = _doors(listeners, registry, peering, Health(ready, metrics.render), metrics, control)
                 watch_doors(metrics, doors)
                 shown = {"clients": certificate.expires} if certificate.pair is not None else {}
                 if not identity.is_local:
@@ -206,9 +209,8 @@ async def _end_when_lost(writer: Writer, serving: trio.CancelScope) -> None:
 
 
 def _doors(
-    listeners: Listeners, registry: Registry, peering: Peering, metrics: Metrics, admin: Admin, leaving: Leaving
+    listeners: Listeners, registry: Registry, peering: Peering, health: Health, metrics: Metrics, admin: Admin
 ) -> list[Door]:
-    health = Health(partial(leaving.condition, partial(condition, registry)), metrics.render)
     account = registry.name.account
     root = root_of(account)
 

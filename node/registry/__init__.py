@@ -8,6 +8,8 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``gate``          whether clients may change content at the moment
 * ``readonly``      read-only mode, as an operator switches it
 * ``condition``     whether pushes are taken, and why not
+* ``transfers``     blobs that are being read
+* ``activity``      all blobs on their way, for whoever watches
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``draft``         entries of a record to be

@@ -26,7 +26,7 @@ async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, di
     found = find_blob(registry, name, digest) or await registry.elsewhere.blob(registry, caller, name, digest)
     if found is None:
         raise _unknown(registry, name, digest)
-    return found
+    return registry.readings.watched(found, "download", name, digest, caller.address)
 
 
 async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> int:

@@ -22,6 +22,7 @@ Closer: TypeAlias = Literal["configuration", "operator", "clock"]
 """Who closed the gate."""
 
 _READS = ("ecr:Get", "ecr:Describe", "ecr:List", "ecr:BatchGet", "ecr:BatchCheck")
+_NODE = "entrepot:"  # Commands about the node itself: check, backup, scrub.
 _RULES = frozenset(
     (
         "ecr:PutAccountSetting",
@@ -64,5 +65,8 @@ class Gate:
 
 
 def leaves_content(action: str) -> bool:
-    """Whether *action* changes nothing that a client pushed: it reads, or is about rules. An unknown one does not."""
-    return action.startswith(_READS) or action in _RULES
+    """Whether *action* changes nothing that a client pushed: it reads, or is about rules or the node.
+
+    One that nobody thought of is taken to change something.
+    """
+    return action.startswith((*_READS, _NODE)) or action in _RULES

@@ -13,6 +13,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
 from node.registry.incoming import Incoming
 from node.registry.session import Session
+from node.registry.transfers import Readings
 from node.registry.transit import Transits
 from node.store.store import Store
 from node.telemetry.alarms import Alarms
@@ -97,6 +98,7 @@ class Registry:
     webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
     tracer: Tracer = field(default_factory=no_traces)
+    readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
 
     def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:
         """Return where *caller* may do this now: the first statement of each use case.

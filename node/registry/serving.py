@@ -78,7 +78,7 @@ async def open_chunks(registry: Registry, peer: NodeName, name: RepositoryName, 
     blob = find_blob(registry, name, digest)
     if blob is None:
         raise BlobUnknown(f"no blob {digest} in {name}")
-    return blob
+    return registry.readings.watched(blob, "serve", name, digest, str(peer))
 
 
 async def _renewed(registry: Registry, name: RepositoryName, digest: Digest) -> None:

@@ -19,4 +19,6 @@ class Session:
     touched: float
     is_saved: bool = False
     """The store has a row of it, which brings its chunks to their end; without one whoever forgets it has to."""
+    client: str = ""  # Address of who feeds it.
+    expected: int | None = None  # Bytes that there will be when the request that feeds it has ended.
     lock: trio.Lock = field(default_factory=trio.Lock)

@@ -12,11 +12,13 @@ One transit serves all who want the digest. It holds a lease on its number, and 
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from time import monotonic
 
 import trio
 
 from node.registry.content import Kept, keep_content
 from node.registry.elsewhere import OpenBlob
+from node.registry.transfers import Transfer
 from node.store.blobs import INLINE_SIZE, BlobRow
 from node.store.chunks import chunk_count
 from node.store.extents import Span
@@ -37,6 +39,7 @@ class Transit:
     def __init__(self, transits: "Transits", blob: Blob, chunk_map: ChunkMap) -> None:
         """Begin; *chunk_map* has the root that *blob* names, and its size."""
         self.blob = blob
+        self.began = monotonic()
         self.ended = trio.Event()
         """Set when the blob is here, or will not come."""
         self.failure = ""
@@ -50,6 +53,11 @@ class Transit:
         self._ingest.on_durable = self._wake
         self._progress = trio.Event()
         self._content = b""
+
+    @property
+    def moved(self) -> int:
+        """How many bytes have come."""
+        return self._ingest.size
 
     @property
     def next_chunk(self) -> int:
@@ -167,6 +175,16 @@ class Transits:
     def under_way(self) -> int:
         """How many blobs are on their way."""
         return len(self._under_way)
+
+    def transfers(self) -> list[Transfer]:
+        """Return the blobs that are on their way here."""
+        now = monotonic()
+        return [
+            Transfer(
+                f"t{one.blob.digest[-12:]}", "fetch", "", one.blob.digest, "", one.moved, one.blob.size, now - one.began
+            )
+            for one in self._under_way.values()
+        ]
 
     def get(self, digest: Digest) -> Transit | None:
         """Return the transit of a blob that is on its way."""

@@ -167,6 +167,7 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
     try:
         if registry.sessions.get(key) is not session:
             raise _unknown()
+        session.client = caller.address
         yield session
         is_whole = True
     except (SizeInvalid, UploadRange, trio.BrokenResourceError):
@@ -210,6 +211,7 @@ async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key
 
 async def _receive(registry: Registry, session: Session, upload: str, source: Source) -> None:
     before = session.ingest.size
+    session.expected = None if source.length is None else before + source.length
     if source.start is not None and source.start != before:
         raise UploadRange(f"the upload has {before} bytes, the part begins at {source.start}")
     try:

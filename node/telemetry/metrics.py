@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Literal, TypeAlias, cast
 
+import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -186,6 +187,20 @@ WATCHED: Mapping[Watched, tuple[str, str]] = {
 """name -> (help, label or nothing). A counter's name ends in ``_total``; what is no histogram either is a gauge."""
 
 
+class DoorCounts(msgspec.Struct, frozen=True):
+    """What one front door has answered since the start."""
+
+    answered: dict[str, dict[str, int]]  # method -> status class -> requests
+    buckets: list[tuple[str, float]]  # Seconds -> how many took at most so long, ``+Inf`` last.
+    sent: int
+    received: int
+    in_flight: int
+
+
+Shown: TypeAlias = float | list[tuple[str, float]] | dict[str, float | list[tuple[str, float]]]
+"""A number, or the buckets of a histogram; or one for each value of the label."""
+
+
 @dataclass(slots=True)
 class _Door:
     """What one front door has answered."""
@@ -195,6 +210,13 @@ class _Door:
     sent: int = 0
     received: int = 0
     in_flight: int = 0
+
+    def shown(self) -> DoorCounts:
+        answered: dict[str, dict[str, int]] = {}
+        for (method, number), count in self.answered.items():
+            if count:
+                answered.setdefault(method, {})[CLASSES[number - 1]] = count
+        return DoorCounts(answered, self.durations.buckets(), self.sent, self.received, self.in_flight)
 
 
 class Metrics:
@@ -252,6 +274,24 @@ class Metrics:
         """Count one measurement of how much later than asked the event loop came back."""
         self._lags.observe(seconds)
 
+    def values(self) -> dict[str, Shown]:
+        """Return all numbers by name, those with a label by its values; what ``/metrics`` does not group stays so."""
+        found: dict[str, Value | Mapping[str, Value]] = {
+            "entrepot_loop_lag_seconds": self._lags,
+            "entrepot_limit_hits_total": self._limit_hits,
+            "entrepot_bugs_total": self._bugs,
+            "entrepot_job_failures_total": self._job_failures,
+        }
+        found |= {name: read() for name, read in self._watched.items()}
+        return {
+            name: {key: _shown(one) for key, one in value.items()} if isinstance(value, Mapping) else _shown(value)
+            for name, value in found.items()
+        }
+
+    def doors(self) -> dict[str, DoorCounts]:
+        """Return what each front door has answered since the start."""
+        return {name: door.shown() for name, door in self._doors.items()}
+
     def render(self) -> bytes:
         """Return what ``GET /metrics`` answers: the text format of Prometheus."""
         return generate_latest(self._registry)
@@ -288,6 +328,10 @@ class _Collected(Collector):
 
     def collect(self) -> Iterator[Metric]:  # type: ignore[explicit-override]  # 3.12 has it.
         return self._families()
+
+
+def _shown(value: Value) -> float | list[tuple[str, float]]:
+    return value.buckets() if isinstance(value, Durations) else value
 
 
 def _family(name: str, value: Value | Mapping[str, Value]) -> Metric:

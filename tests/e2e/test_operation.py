@@ -1,5 +1,6 @@
 """A node in circumstances: a clock without a battery, a log that nobody takes, signals, a pause."""
 
+import hashlib
 import json
 import os
 import signal
@@ -146,3 +147,43 @@ def test_a_node_that_was_stopped_for_a_while_goes_on(tmp_path: Path) -> None:
         # It is told that the process did not run, and nobody is blamed.
         assert wait_until(lambda: '"kind":"process"' in server.log.read_text(), patience=PATIENCE)
     assert "Traceback" not in server.log.read_text()
+
+
+def test_top_shows_what_is_under_way(tmp_path: Path) -> None:
+    size = 8 * 2**20
+    with running(tmp_path / "data") as server:
+        upload = socket.create_connection((server.host, server.port))
+        download = socket.create_connection((server.host, server.port))
+        with upload, download:
+            pushed = push(server, bytes(size))
+            upload.sendall(b"POST /v2/slow/push/blobs/uploads/ HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            location = upload.recv(4096).decode().split("location: ")[1].split("\r\n")[0]
+            head = f"PATCH {location} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n"
+            upload.sendall(head.encode() + bytes(size // 2))
+            download.sendall(f"GET /v2/slow/pull/blobs/{pushed} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+            download.recv(1000)  # And no more: it stays under way.
+            found: dict[str, dict[str, object]] = {}
+
+            def seen() -> bool:
+                shown = json.loads(command("top", "--json", "--interval", "0.1", "--data", server.data))
+                found.update({one["transfer"]["way"]: one["transfer"] for one in shown["moving"]})
+                return len(found) == 2 and int(str(found["upload"]["moved"])) > size // 4
+
+            assert wait_until(seen, patience=PATIENCE)
+            assert (found["upload"]["repository"], found["upload"]["size"]) == ("slow/push", size)
+            assert (found["download"]["digest"], found["download"]["client"]) == (pushed, "127.0.0.1")
+            assert location.rpartition("/")[2] not in str(found)
+
+        def over() -> bool:
+            return not json.loads(command("top", "--json", "--interval", "0.1", "--data", server.data))["moving"]
+
+        assert wait_until(over, patience=PATIENCE), "what has ended is shown no more"
+
+
+def push(server: Server, data: bytes) -> str:
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    client = server.connect()
+    client.request("POST", f"/v2/slow/pull/blobs/uploads/?digest={digest}", data)
+    assert client.getresponse().status == 201
+    client.close()
+    return digest

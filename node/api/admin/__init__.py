@@ -13,6 +13,7 @@ the socket (mode 0600) is the user that the node runs as, so every call is made 
 * ``backup``       what a backup of a running node is made of
 * ``webhooks``     who is told of events
 * ``peers``        invitations, the authority, trust, other nodes
+* ``activity``     what the node does at the moment
 * ``operation``    alarms, read-only mode, and what the node does at the moment
 * ``status``       is it up, and which version
 """

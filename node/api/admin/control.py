@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from node.api.admin.activity import Activity
 from node.registry.backup.source import Who
+from protocol.auth.caller import Caller
 
 
 class InvitationAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +77,7 @@ class NodeControl:
     """What the node as a whole can be asked to do."""
 
     reload: Callable[[], Awaitable[Reloaded]]
+    activity: Callable[[Caller], Activity]
 
 
 @dataclass(frozen=True, slots=True)

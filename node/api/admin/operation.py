@@ -21,6 +21,11 @@ async def get_alarms(admin: Admin, caller: Caller, _request: Request) -> Respons
     return json({"condition": condition(admin.registry), "alarms": admin.registry.alarms.raised()})
 
 
+async def get_activity(admin: Admin, caller: Caller, _request: Request) -> Response:
+    """``GET /admin/v1/activity``: what the node does at the moment."""
+    return json(admin.node.activity(caller))
+
+
 async def post_reload(admin: Admin, caller: Caller, _request: Request) -> Response:
     """``POST /admin/v1/reload``: 200 and what came of it; 422 and what is wrong, where nothing was changed."""
     admin.registry.authorize(caller, "ecr:PutAccountSetting", None)

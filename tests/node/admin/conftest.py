@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.api.admin.activity import Activity
 from node.api.admin.answer import Admin
 from node.api.admin.control import (
     AuthorityShown,
@@ -73,7 +74,10 @@ def node_control() -> NodeControl:
     async def reload() -> Reloaded:
         raise ReloadRefused("nothing was changed: listen.address: no")
 
-    return NodeControl(reload)
+    def activity(_caller: Caller) -> Activity:
+        raise Denied("not here")
+
+    return NodeControl(reload, activity)
 
 
 def backup_control() -> BackupControl:
