@@ -161,6 +161,19 @@ def resume(name: str, data: Path, as_json: bool) -> None:
     _call(data, "POST", f"webhooks/{name}/resume", {"resumed": name}, f"{name} goes on.", as_json=as_json)
 
 
+@webhook.command(epilog=examples("entrepot webhook clear ci"))
+@click.argument("name")
+@json_option
+@data_option
+def clear(name: str, data: Path, as_json: bool) -> None:
+    """Forget the events that were set aside; `events replay` would tell them again instead."""
+    answer = Control(data).call("POST", f"webhooks/{name}/clear")
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"Forgot {answer['cleared']} events.")
+
+
 @webhook.command(
     epilog=examples("entrepot webhook rotate ci", "entrepot webhook rotate ci --secret-file new --keep-hours 1")
 )

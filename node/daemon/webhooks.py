@@ -32,7 +32,7 @@ def webhook_connect(dialer: Dialer) -> Connect:
                     context = await trio.to_thread.run_sync(tls_context, webhook.authority) if target.is_tls else None
                     client = Client(dialer, target, webhook.networks, context)
                 agent = ("user-agent", f"entrepot/{__version__}")
-                answer = await client.request("POST", (agent, *request.headers), request.body)
+                answer = await client.request("POST", (agent, *request.headers), request.body, patience=webhook.timeout)
             except NotReached as fault:
                 return Told(Unreached(str(fault)))
             except UpstreamFault as fault:

@@ -239,9 +239,7 @@ class Deliverer:
             timestamp=int(now),
             is_replay=ref.position <= stored.replay_until,
         )
-        with trio.move_on_after(stored.webhook.timeout):
-            return await self._post(request)
-        return Told(Refused(f"no answer in {stored.webhook.timeout:g} s", is_lasting=False))
+        return await self._post(request)
 
     async def _save_forever(self) -> None:
         while True:

@@ -54,7 +54,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 Post: TypeAlias = Callable[[WebhookRequest], Awaitable[Told]]
-"""Sends one request and says what came of it; raises nothing of its own."""
+"""Sends one request and says what came of it, in the webhook's time; raises nothing of its own."""
 
 Connect: TypeAlias = Callable[[Webhook], AbstractAsyncContextManager[Post]]
 """What sends requests to a webhook, for as long as the block."""
@@ -93,9 +93,17 @@ def forget_webhook(registry: Registry, txn: WriteTxn, name: str) -> None:
     documents = registry.store.meta.documents
     documents.delete(txn, _ROW + name)
     documents.delete(txn, _BEHIND + name)
-    for place, _ in documents.under(txn, f"{_ASIDE}{name}/", limit=2 * MAX_ASIDE):
-        documents.delete(txn, f"{_ASIDE}{name}/{place}")
+    forget_asides(registry, txn, name)
     registry.store.meta.journal.drop(txn, _ROW + name)
+
+
+def forget_asides(registry: Registry, txn: WriteTxn, name: str) -> int:
+    """Forget the events of a webhook that were set aside; return how many there were."""
+    documents = registry.store.meta.documents
+    found = documents.under(txn, f"{_ASIDE}{name}/", limit=2 * MAX_ASIDE)
+    for place, _ in found:
+        documents.delete(txn, f"{_ASIDE}{name}/{place}")
+    return len(found)
 
 
 def load_checkpoint(registry: Registry, txn: ReadTxn, name: str) -> Checkpoint:

@@ -24,6 +24,8 @@ from protocol.sync.record import read_record
 
 MAX_RECORDS = 500  # That are looked at for one page.
 _MAX_EVENTS = 2000  # On a page, and those of one more record.
+_RECENT = 1024  # Records whose events are remembered; most have one or two.
+_MAX_SIZE = 2**20  # Bytes of records that are read for one page, and those of a few more.
 _POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
 _AGO = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -125,11 +127,11 @@ def readable_from(registry: Registry, txn: ReadTxn) -> int:
 
 
 def events_after(registry: Registry, txn: ReadTxn, after: int, *, limit: int) -> list[tuple[int, list[Event]]]:
-    """Return at most *limit* positions beyond *after*, each with the events of its record."""
+    """Return at most *limit* positions beyond *after*, each with the events of its record; fewer of large records."""
     facts = _facts(registry, txn)
     return [
         (position, _events(registry, txn, position, data, facts))
-        for position, data in registry.store.meta.journal.after(txn, after, limit=limit)
+        for position, data in registry.store.meta.journal.after(txn, after, limit=limit, size=_MAX_SIZE)
     ]
 
 
@@ -142,7 +144,15 @@ def event_at(registry: Registry, position: int, index: int) -> Event | None:
 
 
 def _events(registry: Registry, txn: ReadTxn, position: int, data: bytes, facts: Facts) -> list[Event]:
-    return events_of(read_record(data), position, registry.store.meta.replicas.arrival(txn, position), facts)
+    """Return the events of a record: those derived a moment ago where somebody asked before, as each webhook does."""
+    recent = registry.recent_events
+    found = recent.get(position)
+    if found is None:
+        arrival = registry.store.meta.replicas.arrival(txn, position)
+        found = recent[position] = events_of(read_record(data), position, arrival, facts)
+        if len(recent) > _RECENT:
+            del recent[next(iter(recent))]
+    return found
 
 
 def _facts(registry: Registry, txn: ReadTxn) -> Facts:

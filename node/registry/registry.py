@@ -20,6 +20,7 @@ from node.telemetry.alarms import Alarms
 from node.telemetry.tracing import Tracer, no_traces
 from protocol.auth.caller import Caller
 from protocol.auth.names import RegistryName
+from protocol.events.event import Event
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
 
@@ -96,6 +97,7 @@ class Registry:
     counts: Counts = field(default_factory=Counts)
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
     webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.
+    recent_events: dict[int, list[Event]] = field(default_factory=dict)  # By position: see ``events``.
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
     tracer: Tracer = field(default_factory=no_traces)
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.

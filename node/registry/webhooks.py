@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import trio
 
 from node.registry.deliveries import (
     MAX_ASIDE,
@@ -12,6 +11,7 @@ from node.registry.deliveries import (
     StoredWebhook,
     Told,
     asides,
+    forget_asides,
     forget_webhook,
     lag,
     load_checkpoint,
@@ -27,7 +27,7 @@ from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.auth.secret import Secret, StoredSecret, in_force
 from protocol.errors import RuleInvalid, WebhookUnknown
-from protocol.events.queue import Behind, Checkpoint, Refused
+from protocol.events.queue import Behind, Checkpoint
 from protocol.events.request import ping_request
 from protocol.events.signature import KEY_SIZE, format_secret
 from protocol.events.webhook import MAX_WEBHOOKS, Webhook, checked, webhook_name
@@ -188,6 +188,21 @@ async def pause_webhook(registry: Registry, caller: Caller, name: str, *, paused
     registry.webhooks.notify()
 
 
+async def clear_webhook(registry: Registry, caller: Caller, name: str) -> int:
+    """Forget the events that were set aside; return how many. Raises as ``delete_webhook``."""
+    registry.authorize(caller, _CHANGE, None)
+
+    def run(txn: WriteTxn) -> int:
+        stored = _required(registry, txn, name)
+        cleared = forget_asides(registry, txn, name)
+        store_webhook(registry, txn, name, stored)
+        return cleared
+
+    cleared = await registry.store.writer.write(run)
+    registry.webhooks.notify()
+    return cleared
+
+
 async def rotate_secret(registry: Registry, caller: Caller, name: str, *, key: bytes | None, keep: float) -> WebhookPut:
     """Let a new secret sign what is told, and the old ones beside it for *keep* seconds.
 
@@ -250,10 +265,8 @@ async def try_webhook(registry: Registry, caller: Caller, name: str, connect: Co
         timestamp=int(now),
         registry=(registry.name.account, registry.name.region),
     )
-    with trio.move_on_after(stored.webhook.timeout):
-        async with connect(stored.webhook) as post:
-            return await post(request)
-    return Told(Refused(f"no answer in {stored.webhook.timeout:g} s", is_lasting=False))
+    async with connect(stored.webhook) as post:
+        return await post(request)
 
 
 def webhook_lags(registry: Registry) -> dict[str, Lag]:

@@ -4,6 +4,8 @@ Each node numbers its own records without gaps; the *local order*, a second numb
 what followers read by cursor. Both numbers are stored counters, never derived from the last key.
 """
 
+from math import inf
+
 import lmdb
 import msgspec
 
@@ -12,6 +14,7 @@ from protocol.sync.record import FIRST
 from protocol.sync.vector import Dot
 
 _LAST = b"last"
+_STEP = 8  # Records that are read at once where their size matters.
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -87,7 +90,18 @@ class Journal:
         """Forget a follower."""
         self.cursors.delete(txn, follower.encode())
 
-    def after(self, txn: ReadTxn, position: int, *, limit: int) -> list[tuple[int, bytes]]:
-        """Return at most *limit* records beyond *position*, each with its number in local order."""
-        rows = self.records.items(txn, b"", after=position.to_bytes(8, "big"), limit=limit)
-        return [(int.from_bytes(key, "big"), data) for key, data in rows]
+    def after(self, txn: ReadTxn, position: int, *, limit: int, size: float = inf) -> list[tuple[int, bytes]]:
+        """Return at most *limit* records beyond *position*, each with its number in local order.
+
+        Fewer where they have *size* bytes, and a few more, together.
+        """
+        found: list[tuple[int, bytes]] = []
+        step = limit if size == inf else _STEP
+        while len(found) < limit and size > 0:
+            rows = self.records.items(txn, b"", after=position.to_bytes(8, "big"), limit=min(step, limit - len(found)))
+            if not rows:
+                break
+            found += [(int.from_bytes(key, "big"), data) for key, data in rows]
+            size -= sum(len(data) for _, data in rows)
+            position = found[-1][0]
+        return found

@@ -48,7 +48,7 @@ class Client:
         self._idle: deque[_Connection] = deque()
 
     async def request(
-        self, method: str, headers: tuple[tuple[str, str], ...], body: bytes, *, again: bool = True
+        self, method: str, headers: tuple[tuple[str, str], ...], body: bytes, *, patience: float, again: bool = True
     ) -> Answer:
         """Send one request to the path of the target and return its answer, whatever its status.
 
@@ -56,22 +56,23 @@ class Client:
             method: of HTTP.
             headers: beside Host and Content-Length; lower-case names.
             body: may be empty.
+            patience: seconds for the answer, all of it, once there is a connection.
             again: whether it may be sent a second time where a kept connection turns out to be closed.
 
         Raises:
             NotReached: there is no connection: nothing was sent.
-            UpstreamFault: the connection broke, or what came is not HTTP.
+            UpstreamFault: no answer in time, the connection broke, or what came is not HTTP.
         """
         kept = self._kept() if again else None
         if kept is not None:
             try:
-                return await self._over(kept, method, headers, body)
+                return await self._over(kept, method, headers, body, patience)
             except UpstreamFault:
                 if kept.has_answered:
                     raise
         stream = await self._dialer.dial(self._target, self._allowed, self._context)
         now = trio.current_time()
-        return await self._over(_Connection(stream, now, now), method, headers, body)
+        return await self._over(_Connection(stream, now, now), method, headers, body, patience)
 
     def close(self) -> None:
         """Close what is kept."""
@@ -89,13 +90,18 @@ class Client:
         return None
 
     async def _over(
-        self, connection: "_Connection", method: str, headers: tuple[tuple[str, str], ...], body: bytes
+        self, connection: "_Connection", method: str, headers: tuple[tuple[str, str], ...], body: bytes, patience: float
     ) -> Answer:
         is_kept = False
         try:
             head = [("host", self._target.authority), ("content-length", str(len(body))), *headers]
-            answer = await connection.exchange(h11.Request(method=method, target=self._target.path, headers=head), body)
+            request = h11.Request(method=method, target=self._target.path, headers=head)
+            with trio.fail_after(patience):
+                answer = await connection.exchange(request, body)
             is_kept = connection.is_reusable
+        except trio.TooSlowError as error:
+            connection.has_answered = True  # It may be at it: the request is not sent again.
+            raise UpstreamFault(f"no answer in {patience:g} s") from error
         except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
             raise UpstreamFault(f"{self._target.authority} broke the connection") from error
         except h11.ProtocolError as error:

@@ -16,6 +16,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import trio
@@ -23,7 +24,9 @@ import trio
 from protocol.errors import NotReached
 from protocol.rules.outbound import Address, Network, Target, refusal
 
-CONNECT = 5.0  # Seconds for one address; the caller's patience is for all.
+PATIENCE = 15.0  # Seconds for all of it.
+CONNECT = 5.0  # Seconds for one address.
+RESOLVING = 16  # Names at once, in threads of their own: servers of names that stall hold up no thread of the store.
 MAX_ADDRESSES = 8  # Of one name.
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -48,8 +51,16 @@ class Dialer:
             context: for TLS, which *target* says whether it is.
 
         Raises:
-            NotReached: no address may be dialled, none answers, or the server does not prove who it is.
+            NotReached: no address may be dialled, none answers within ``PATIENCE``, or the server does not prove who
+                it is.
         """
+        with trio.move_on_after(PATIENCE):
+            return await self._dial(target, allowed, context)
+        raise NotReached(f"no connection to {target.authority} in {PATIENCE:g} s")
+
+    async def _dial(
+        self, target: Target, allowed: tuple[Network, ...], context: ssl.SSLContext | None
+    ) -> trio.abc.Stream:
         addresses = await self._addresses(target)
         for address in addresses:
             why = refusal(address, allowed, is_own=self.is_own(address))
@@ -85,7 +96,14 @@ class Dialer:
 
 def system_dialer() -> Dialer:
     """Return the dialer that asks the system's resolver."""
-    return Dialer(_resolve, is_own_address)
+    limiter = trio.CapacityLimiter(RESOLVING)
+
+    async def resolve(host: str, port: int) -> list[str]:
+        find = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await trio.to_thread.run_sync(find, abandon_on_cancel=True, limiter=limiter)
+        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+    return Dialer(resolve, is_own_address)
 
 
 def tls_context(authority: str) -> ssl.SSLContext:
@@ -111,11 +129,6 @@ def is_own_address(address: Address) -> bool:
     except OSError:
         return False
     return True
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 async def _connect(addresses: list[Address], target: Target) -> trio.SocketStream:

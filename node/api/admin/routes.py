@@ -44,6 +44,7 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("DELETE", _WEBHOOK, "ecr:PutRegistryPolicy", webhooks.delete_one),
     Route("POST", f"{_WEBHOOK}/pause", "ecr:PutRegistryPolicy", webhooks.pause),
     Route("POST", f"{_WEBHOOK}/resume", "ecr:PutRegistryPolicy", webhooks.resume),
+    Route("POST", f"{_WEBHOOK}/clear", "ecr:PutRegistryPolicy", webhooks.clear),
     Route("POST", f"{_WEBHOOK}/rotate", "ecr:PutRegistryPolicy", webhooks.rotate),
     Route("POST", f"{_WEBHOOK}/replay", "ecr:PutRegistryPolicy", webhooks.replay),
     Route("POST", f"{_WEBHOOK}/test", "ecr:PutRegistryPolicy", webhooks.test),

@@ -6,6 +6,7 @@ from node.api.admin.answer import Admin, json, read_decoded
 from node.http.message import Request, Response
 from node.registry.webhooks import (
     WebhookPut,
+    clear_webhook,
     delete_webhook,
     list_webhooks,
     pause_webhook,
@@ -98,6 +99,11 @@ async def resume(admin: Admin, caller: Caller, request: Request) -> Response:
     """``POST /admin/v1/webhooks/<name>/resume``: 204."""
     await pause_webhook(admin.registry, caller, request.params["name"], paused=False)
     return Response(204)
+
+
+async def clear(admin: Admin, caller: Caller, request: Request) -> Response:
+    """``POST /admin/v1/webhooks/<name>/clear``: forgets what was set aside, answers how many events."""
+    return json({"cleared": await clear_webhook(admin.registry, caller, request.params["name"])})
 
 
 async def rotate(admin: Admin, caller: Caller, request: Request) -> Response:

@@ -32,6 +32,7 @@ async def test_pause_rotate_and_replay(admin: Admin) -> None:
     assert await ask(admin, "POST", "webhooks/ci/resume") == (204, None)
     assert (await ask(admin, "POST", "webhooks/ci/rotate", {}))[1]["secret"].startswith("whsec_")
     assert len((await ask(admin, "GET", "webhooks/ci"))[1]["webhook"]["secrets_since"]) == 2
+    assert await ask(admin, "POST", "webhooks/ci/clear") == (200, {"cleared": 0})
     assert await ask(admin, "POST", "webhooks/ci/replay", {"from": "1"}) == (200, {"after": 0})
     assert (await ask(admin, "GET", "webhooks/ci"))[1]["webhook"]["lag_records"] == 2
 

@@ -73,6 +73,8 @@ def test_what_is_said_of_the_others(node: Node, run: Shell) -> None:
     assert [run("webhook", one, "ci").stdout for one in ("rm", "pause", "resume")] == [
         "Deleted ci\n", "ci is paused.\n", "ci goes on.\n",
     ]  # fmt: skip
+    node.answers["POST webhooks/ci/clear"] = (200, {"cleared": 3})
+    assert run("webhook", "clear", "ci").stdout == "Forgot 3 events.\n"
     node.answers["POST webhooks/ci/replay"] = (200, {"after": 6})
     assert "from position 7 on" in run("events", "replay", "ci", "--from", "7").stdout
     assert json.loads(node.asked[-1][1]) == {"from": "7"}

@@ -13,6 +13,7 @@ from node.registry.deliveries import (
 )
 from node.registry.registry import Registry
 from node.registry.webhooks import (
+    clear_webhook,
     delete_webhook,
     list_webhooks,
     pause_webhook,
@@ -161,6 +162,9 @@ async def test_what_was_set_aside_is_shown_with_what_it_was(registry: Registry) 
         (2, "PUSH", "1.27", digest),
         (99, None, None, None),
     ]
+    assert await clear_webhook(registry, ALICE, "ci") == 2
+    assert show_webhook(registry, ALICE, "ci")[1] == []
+    await save(registry, Checkpoint(2), aside={Ref(2, 1): Aside(5.0, 12, "status 400")})
     await delete_webhook(registry, ALICE, "ci")
     await put(registry)
     assert show_webhook(registry, ALICE, "ci")[1] == []
@@ -205,6 +209,7 @@ async def test_who_may_not_sees_and_changes_nothing(registry: Registry) -> None:
         put_webhook(registry, EVE, "ci", HOOK, key=KEY, start=None),
         delete_webhook(registry, EVE, "ci"),
         pause_webhook(registry, EVE, "ci", paused=True),
+        clear_webhook(registry, EVE, "ci"),
         rotate_secret(registry, EVE, "ci", key=None, keep=0),
         replay_events(registry, EVE, "ci", "1"),
     ):

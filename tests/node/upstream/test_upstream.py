@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from node.upstream.client import MAX_BODY, MAX_HEAD, Answer, Client
 from node.upstream.dial import Dialer, is_own_address, system_dialer, tls_context
@@ -71,9 +72,9 @@ def client(
     return Client(system_dialer(), target(f"{scheme}://{host}:{port}/x?y=1", allow_http=True), LOOPBACK, context)
 
 
-async def ask(one: Client, body: bytes = b"hello", **more: bool) -> Answer:
+async def ask(one: Client, body: bytes = b"hello", *, patience: float = 10, again: bool = True) -> Answer:
     with trio.fail_after(10):
-        return await one.request("POST", (("content-type", "text/plain"),), body, **more)
+        return await one.request("POST", (("content-type", "text/plain"),), body, patience=patience, again=again)
 
 
 async def test_a_request_and_its_answer() -> None:
@@ -140,6 +141,35 @@ async def test_nonsense_is_a_fault_of_the_server(sent: bytes, expected: str) -> 
     async with server(answering(sent)) as port:
         with pytest.raises(UpstreamFault, match=expected):
             await ask(client(port))
+
+
+async def test_one_that_stalls_gets_no_second_request() -> None:
+    seen: list[bytes] = []
+
+    async def handle(stream: trio.abc.Stream) -> None:
+        seen.append(await read_request(stream))
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        seen.append(await read_request(stream))
+        await trio.sleep_forever()
+
+    async with server(handle) as port:
+        one = client(port)
+        await ask(one)
+        with pytest.raises(UpstreamFault, match=r"no answer in 0\.2 s"):
+            await ask(one, patience=0.2)
+        assert len(seen) == 2
+        one.close()
+
+
+async def test_a_server_of_names_that_stalls_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    async def resolve(host: str, _port: int) -> list[str]:
+        await trio.sleep(3600)
+        return [host]
+
+    began = trio.current_time()
+    with pytest.raises(NotReached, match=r"no connection to stalls\.example in 15 s"):
+        await Dialer(resolve, is_own_address).dial(target("https://stalls.example/", allow_http=False), (), None)
+    assert trio.current_time() - began == 15
 
 
 async def test_an_endless_body_is_not_read() -> None:
