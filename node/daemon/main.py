@@ -52,6 +52,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.readonly import restore_gate
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
+from node.store.format import require_whole
 from node.store.space import map_size_for
 from node.store.store import Store, open_store
 from node.store.writer import Writer
@@ -96,6 +97,7 @@ def main(read: Callable[[], Config], *, announce: Announce | None = None) -> int
     put_log(lines, config)
     data = Path(config.node.data)
     try:
+        require_whole(data)  # First: what is half restored has no identity yet, and must not get one.
         identity = load_identity(data) if has_identity(data) else create_local_identity(data, now=time.time())
         while trio.run(_run, running, identity, lines, announce):
             announce = None

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -77,6 +77,7 @@ def prepare(path: Path, *, version: int = VERSION, upgrades: Mapping[int, Upgrad
         Damaged: an upgrade cannot make sense of what it finds; nothing says that it is done.
     """
     require_whole(path)
+    _require_ours(path)
     if not (path / "FORMAT").exists():
         if (path / "meta").exists():
             raise NotReady(f"{path} has a store without a FORMAT file; restore it from a backup")
@@ -89,6 +90,18 @@ def prepare(path: Path, *, version: int = VERSION, upgrades: Mapping[int, Upgrad
             raise NotReady(f"{path} is in format {have}, from which this version knows no way to {version}")
         _run(path, have, upgrade)
         have += 1
+
+
+def _require_ours(path: Path) -> None:
+    """Raise ``NotReady`` where the store is another user's: root could write it, and then its own node could not."""
+    for name in ("FORMAT", "meta/data.mdb"):
+        file = path / name
+        owner = file.stat().st_uid if file.exists() else os.geteuid()
+        if owner != os.geteuid():
+            raise NotReady(
+                f"{file} belongs to user {owner}, and this is user {os.geteuid()}: run the node as user {owner}, or "
+                f"give it the files (chown -R {os.geteuid()} {path})"
+            )
 
 
 def _run(path: Path, have: int, upgrade: Upgrade) -> None:
@@ -131,7 +144,10 @@ def new_store(path: Path, what: str) -> Iterator[None]:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise NotReady(f"cannot make {path}: {error.strerror}") from error
-    with held(path):
+    with ExitStack() as stack:
+        if made:
+            stack.callback(_remove_empty, path)
+        stack.enter_context(held(path))
         found = _found(path)
         again = found.startswith(_RESTORING)
         if found and not again:
@@ -150,8 +166,11 @@ def new_store(path: Path, what: str) -> Iterator[None]:
                 _clear(path)
                 (path / "FORMAT").unlink()
                 (path / "lock").unlink(missing_ok=True)
-                if made and not any(path.iterdir()):
-                    path.rmdir()
+
+
+def _remove_empty(path: Path) -> None:
+    if not any(path.iterdir()):
+        path.rmdir()
 
 
 def finish_new_store(path: Path) -> None:

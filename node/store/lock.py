@@ -19,7 +19,9 @@ def held(path: Path) -> Iterator[None]:
     try:
         fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise NotReady(f"cannot write to {path}: {error.strerror}; give the node a directory of its own") from error
+        raise NotReady(
+            f"cannot write to {path}: {error.strerror}; give the node a directory of its own, with room in it"
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

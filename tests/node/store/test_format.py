@@ -1,5 +1,6 @@
 """A store is brought from each version to the next, whole or not at all, and an unknown one is left alone."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def test_a_version_without_a_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "FORMAT").write_text("entrepot 1\n")
     with pytest.raises(NotReady, match="no way to 3"):
         prepare(tmp_path, version=3, upgrades={2: second})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_store_of_another_user_is_refused(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    os.chown(tmp_path / "FORMAT", 12345, -1)
+    with pytest.raises(NotReady, match="chown"):
+        prepare(tmp_path)
 
 
 def test_a_restore_that_did_not_end_is_no_store(tmp_path: Path) -> None:
