@@ -253,6 +253,10 @@ class Busy(Refusal):
     retry_after: ClassVar[int] = 1  # Seconds.
 
 
+class TooSlow(Busy):
+    """A client sends more slowly than others can wait for; what came is kept where the protocol allows it."""
+
+
 class StoreFull(Busy):
     """No room to write; reads go on. An operator adds disk, or the cache evicts."""
 

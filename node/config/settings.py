@@ -122,6 +122,9 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(gt=0, le=1, description="Seconds of processor time in a second that HTTP/2 frames for nothing may take."),
     ] = 0.05
+    upload_memory: Annotated[
+        int, Meta(ge=8 * 2**20, le=2**40, description="Bytes of the chunks that uploads are filling, in all.")
+    ] = 128 * 2**20
     upload_expiry_hours: Annotated[
         int, Meta(ge=1, le=8760, description="Hours after its last byte that an unfinished upload is dropped.")
     ] = 72

@@ -11,7 +11,7 @@ BACKLOG = 1024  # A burst of pulls after a deployment; the kernel caps it at net
 LOW_WATER = 128 * 1024
 """Bytes of unsent data that a socket may queue. With the kernel's default 1 000 stalled readers pin 3.8 GB of its
 memory, with this 264 MB."""
-HIGH_WATER = 4 * LOW_WATER
+HIGH_WATER = 2 * LOW_WATER
 """The same for a client that keeps up, as long as it does: it is waited for less often."""
 KEEPALIVE = 60  # Seconds of silence before the kernel asks whether the client is still there.
 STALLED_MS = 60_000  # Unacknowledged data for so long ends a connection, even one that has been handed over.

@@ -96,7 +96,10 @@ class Runs:
 def _send(sock: int, run: Sequence[Extent]) -> int:
     """Send as much of *run* as the client takes without a pause; return how many bytes."""
     sent, end = 0, monotonic() + LONGEST
-    sock = os.dup(sock)
+    try:
+        sock = os.dup(sock)
+    except OSError:  # No descriptor is left; the loop needs none.
+        return 0
     try:
         writable = select.poll()
         writable.register(sock, select.POLLOUT)

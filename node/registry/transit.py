@@ -26,7 +26,7 @@ from node.store.ingest import Ingest, ReceiveInto
 from node.store.store import Store
 from node.store.table import WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
-from protocol.errors import NoSource, PeerFault
+from protocol.errors import NoSource, PeerFault, TooSlow
 from protocol.oci.digest import Digest, algorithm
 from protocol.sync.entries import Blob
 
@@ -74,7 +74,10 @@ class Transit:
         """
         self._ingest.rewind()
         left = self.blob.size - self._ingest.size
-        await self._ingest.fill(receive_into, left)
+        try:
+            await self._ingest.fill(receive_into, left)
+        except TooSlow as error:
+            raise trio.BrokenResourceError(str(error)) from error
         if self._ingest.size != self.blob.size:
             raise trio.BrokenResourceError(f"{self.blob.size - self._ingest.size} bytes did not come")
 

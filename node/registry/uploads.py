@@ -22,7 +22,16 @@ from node.store.table import WriteTxn
 from node.store.uploads import UploadRow
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import ChunkMap
-from protocol.errors import Busy, Damaged, DigestInvalid, SizeInvalid, UploadLocked, UploadRange, UploadUnknown
+from protocol.errors import (
+    Busy,
+    Damaged,
+    DigestInvalid,
+    SizeInvalid,
+    TooSlow,
+    UploadLocked,
+    UploadRange,
+    UploadUnknown,
+)
 from protocol.oci.digest import Algorithm, Digest, algorithm
 from protocol.oci.names import RepositoryName
 
@@ -170,7 +179,7 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
         session.client = caller.address
         yield session
         is_whole = True
-    except (SizeInvalid, UploadRange, trio.BrokenResourceError):
+    except (SizeInvalid, UploadRange, TooSlow, trio.BrokenResourceError):
         is_whole = True  # What came was saved before this was raised.
         raise
     finally:
@@ -218,7 +227,7 @@ async def _receive(registry: Registry, session: Session, upload: str, source: So
         await session.ingest.fill(source.receive_into, source.length)
         # A body without a length of its own may have more than its Content-Range says.
         beyond = 0 if source.length is None else await source.receive_into(memoryview(bytearray(1)))
-    except trio.BrokenResourceError:
+    except (TooSlow, trio.BrokenResourceError):
         with trio.move_on_after(_GRACE, shield=True):
             await _save(registry, session, upload)
         raise

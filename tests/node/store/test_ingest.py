@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 import trio
+import trio.testing
 from blake3 import blake3
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from node.store.blobs import INLINE_SIZE
 from node.store.ingest import IN_FLIGHT, Ingest
 from node.store.store import Store, open_store
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
-from protocol.errors import PeerFault, StoreFull
+from protocol.errors import PeerFault, StoreFull, TooSlow
 from protocol.oci.digest import digest_of
 
 EDGES = [0, 1, INLINE_SIZE, INLINE_SIZE + 1, 65_536, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE]
@@ -206,3 +207,58 @@ async def test_what_came_before_a_wrong_chunk_is_durable_and_what_came_after_is_
     assert ingest.durable == bad
     with store.chunks.read() as txn, pytest.raises(LookupError):
         store.chunks.offsets(txn, ingest.number, bad, 1)
+
+
+async def test_uploads_that_stop_within_a_chunk_keep_nobody_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.store.ingest.STALLED", 0.2)
+    store.sink.room = 2 * CHUNK_SIZE
+    cut: list[int] = []
+
+    async def stall(ingest: Ingest) -> None:
+        left = CHUNK_SIZE + 300_000
+        sent = source(CONTENT)
+
+        async def receive_into(view: memoryview) -> int:
+            nonlocal left
+            came = await sent(view[:left])
+            left -= came
+            if came < len(view):
+                await trio.sleep_forever()
+            return came
+
+        with pytest.raises(TooSlow):
+            await ingest.fill(receive_into, None)
+        await ingest.settle()
+        cut.append(ingest.settled)
+        ingest.close()
+
+    async with trio.open_nursery() as nursery:
+        slow = [Ingest(store.sink, "sha256") for _ in range(3)]
+        for ingest in slow:
+            nursery.start_soon(stall, ingest)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with trio.fail_after(20):
+            ingest = Ingest(store.sink, "sha256")
+            await ingest.fill(source(CONTENT), len(CONTENT))
+        assert await ingest.finish("sha256") == (digest_of(CONTENT), map_of(CONTENT))
+        assert cut
+        ingest.close()
+        for one in slow:
+            one.cut()
+    assert all(CHUNK_SIZE <= size < CHUNK_SIZE + 300_000 for size in cut)
+    assert (store.sink.held, len(store.sink.filling), store.sink.in_flight.value) == (0, 0, IN_FLIGHT)
+
+
+async def test_an_upload_that_is_cancelled_gives_its_places_back(store: Store) -> None:
+    ingest = Ingest(store.sink, "sha256")
+    sent = source(CONTENT[: 3 * CHUNK_SIZE])
+    with trio.CancelScope() as scope:
+
+        async def receive_into(view: memoryview) -> int:
+            if ingest.size >= 2 * CHUNK_SIZE:
+                scope.cancel()
+            return await sent(view)
+
+        await ingest.fill(receive_into, None)
+    assert scope.cancelled_caught
+    assert store.sink.in_flight.value == IN_FLIGHT
