@@ -20,6 +20,7 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``restore``      a data directory made of a backup
 * ``progress``     how far a long command is, on a terminal
 * ``check``        whether the store of a stopped node is as it has to be
+* ``scrub``        all that is stored is read and compared
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules
 * ``events``       what happened

@@ -38,6 +38,7 @@ COMMANDS = {
     "backup": Row("node.cli.backup", "backup", "Back up a node, running or stopped."),
     "restore": Row("node.cli.restore", "restore", "Make a data directory out of a backup."),
     "check": Row("node.cli.check", "check", "Prove that a store is as it has to be."),
+    "scrub": Row("node.cli.scrub", "scrub", "Read and compare all that is stored, and mend it."),
     "replication": Row("node.cli.replication", "replication", "Replication to other registries."),
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
     "events": Row("node.cli.events", "events", "What happened: events, from any position."),

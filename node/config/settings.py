@@ -167,6 +167,21 @@ class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "entrepot"
 
 
+class ScrubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[scrub]``."""
+
+    enabled: Annotated[
+        bool, Meta(description="Read and compare all that is stored from time to time; else only when asked to.")
+    ] = True
+    interval_days: Annotated[
+        int, Meta(ge=1, le=3650, description="Days between the beginnings of two passes, a sixth more or less.")
+    ] = 30
+    rate: Annotated[
+        int,
+        Meta(ge=65_536, le=2**34, description="Bytes a second that a pass reads at most; slower beside other work."),
+    ] = 16 * 2**20
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a node. Values made by ``load`` are checked; defaults are right as they stand."""
 
@@ -175,4 +190,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registry: RegistrySettings = RegistrySettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    scrub: ScrubSettings = ScrubSettings()
     tracing: TracingSettings = TracingSettings()

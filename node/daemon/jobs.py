@@ -3,6 +3,7 @@
 from functools import partial
 from random import SystemRandom
 
+from node.config.settings import Config
 from node.daemon.heap import trim_heap_forever
 from node.daemon.peering import Peering
 from node.daemon.reload import Reloader
@@ -10,6 +11,8 @@ from node.daemon.supervise import Job
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
 from node.jobs.expiry import expire_forever
+from node.jobs.repair import repair_forever
+from node.jobs.scrub import DAY, Pace, scrub_forever
 from node.jobs.webhooks import deliver_forever
 from node.registry.deliveries import Connect
 from node.registry.registry import Registry
@@ -25,8 +28,14 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "expiry": partial(expire_forever, registry, after=lambda: running.config.limits.upload_expiry_hours * 3600.0),
         "certificate": reloader.watch_certificate,
         "collection": partial(collect_forever, registry),
+        "scrub": partial(scrub_forever, registry, lambda: _pace(running.config), SystemRandom()),
+        "repair": partial(repair_forever, registry),
         "disk": partial(watch_disk_forever, registry),
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),
     }
+
+
+def _pace(config: Config) -> Pace:
+    return Pace(config.scrub.enabled, config.scrub.interval_days * DAY, config.scrub.rate)

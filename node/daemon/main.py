@@ -46,7 +46,7 @@ from node.http.listen import Listener
 from node.http.message import Request
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS, has_certificate
-from node.registry.commit import stored_clock
+from node.registry.commit import clock_at_start
 from node.registry.condition import condition
 from node.registry.elsewhere import Elsewhere
 from node.registry.readonly import restore_gate
@@ -236,7 +236,7 @@ def _doors(
 
 def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: Elsewhere, tracer: Tracer) -> Registry:
     with store.meta.read() as txn:
-        clock = stored_clock(partial(store.meta.documents.number, txn))
+        clock = clock_at_start(store.meta, txn)
     registry = Registry(
         name=identity.registry,
         store=store,

@@ -17,6 +17,7 @@ from node.peers.announcer import announce_forever
 from node.peers.calls import Peer, Reply
 from node.peers.exchange import Exchange
 from node.peers.fetch import Fetcher
+from node.peers.healing import Healing
 from node.peers.identity import Identity
 from node.peers.mesh import Mesh, World, open_mesh
 from node.peers.pullthrough import PullThrough
@@ -35,7 +36,15 @@ class Peering:
         self._fetcher = Fetcher(transits, mesh.sessions_to, nursery)
         self._calls = calls
         pull_through = PullThrough(self._fetcher, nursery)
-        self.elsewhere = Elsewhere(pull_through.manifest, pull_through.blob, pull_through.refresh)
+        healing = Healing(mesh)
+        self.elsewhere = Elsewhere(
+            pull_through.manifest,
+            pull_through.blob,
+            pull_through.refresh,
+            healing.chunk,
+            healing.chunk_map,
+            healing.manifest_bytes,
+        )
 
     def serve(self, registry: Registry) -> None:
         """Answer peers out of *registry* from now on."""

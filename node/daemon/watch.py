@@ -6,6 +6,7 @@ import trio
 
 from node.daemon.doors import Door
 from node.daemon.peering import Peering
+from node.registry.damage import damage_count
 from node.registry.registry import Registry
 from node.registry.replication import FOLLOWER, lags
 from node.registry.webhooks import webhook_lags
@@ -26,6 +27,7 @@ def watch(metrics: Metrics, registry: Registry, peering: Peering, lines: Lines) 
         "entrepot_threads_busy", lambda: trio.to_thread.current_default_thread_limiter().statistics().borrowed_tokens
     )
     _watch_store(metrics, registry.store)
+    _watch_damage(metrics, registry)
     _watch_journal(metrics, registry)
     _watch_webhooks(metrics, registry)
     _watch_uploads(metrics, registry)
@@ -95,6 +97,15 @@ def _watch_collection(metrics: Metrics, registry: Registry) -> None:
     metrics.watch("entrepot_collected_bytes_total", lambda: counts.bytes)
     metrics.watch("entrepot_collection_set_aside_total", lambda: counts.set_aside)
     metrics.watch("entrepot_uploads_expired_total", lambda: counts.uploads)
+
+
+def _watch_damage(metrics: Metrics, registry: Registry) -> None:
+    scrubbing = registry.scrubbing
+    metrics.watch("entrepot_damaged_places", lambda: damage_count(registry))
+    metrics.watch("entrepot_scrub_read_bytes_total", lambda: scrubbing.read)
+    metrics.watch("entrepot_scrub_damage_found_total", lambda: scrubbing.found)
+    metrics.watch("entrepot_scrub_repaired_total", lambda: registry.repairs.repaired)
+    metrics.watch("entrepot_scrub_completed_timestamp_seconds", lambda: scrubbing.state.completed)
 
 
 def _watch_journal(metrics: Metrics, registry: Registry) -> None:

@@ -3,5 +3,7 @@
 * ``expiry``      drops uploads that nobody feeds any more
 * ``collection``  frees what nothing needs any more
 * ``webhooks``    tells those who asked what happened
+* ``scrub``       reads all that is stored, and compares it
+* ``repair``      mends what is found damaged
 * ``disk``        room, failures, old readers
 """

@@ -26,5 +26,6 @@ sides, and nothing else. Clocks and randomness are read here and handed to ``pro
 * ``images``        a whole image: its manifests, and all their blobs
 * ``exchange``      what this node answers to the calls of others
 * ``announcer``     tells each destination what it should have, until it says that it does
+* ``healing``       what is damaged here is asked of others
 * ``pullthrough``   what is not here comes from another registry, and is kept
 """

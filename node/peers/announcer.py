@@ -21,7 +21,7 @@ from node.registry.announcing import Due, acknowledge, announcement, due_images,
 from node.registry.registry import Registry
 from node.registry.replication import destinations
 from protocol.auth.names import RegistryName
-from protocol.errors import PeerFault, Refusal
+from protocol.errors import Damaged, PeerFault, Refusal
 from protocol.oci.digest import Digest
 from protocol.wire.transfer import ANNOUNCE, MAX_ACKNOWLEDGEMENT, Acknowledgement, decode, encode
 
@@ -42,7 +42,10 @@ async def announce_forever(registry: Registry, mesh: Mesh, random: Random) -> No
     async with trio.open_nursery() as nursery:
         while True:
             changed = registry.wanted.next()
-            wanted = destinations(registry)
+            try:
+                wanted = destinations(registry)
+            except Damaged:  # The rules cannot be read: who was told before is told still.
+                wanted = set(running)
             for one in running.keys() - wanted:
                 running.pop(one).cancel()
             for one in wanted - running.keys():
@@ -117,7 +120,7 @@ class _Destination:
         try:
             with self._registry.tracer.root("announce", image=due.digest, destination=str(self._name)):
                 delay = await self._tell(due)
-        except (Refusal, PeerFault) as error:
+        except (Refusal, PeerFault, Damaged) as error:
             delay = self._back_off(key)
             log.info("not replicated yet", image=due.digest, destination=str(self._name), reason=str(error))
         except Exception:  # The root of this task.

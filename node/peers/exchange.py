@@ -14,7 +14,7 @@ from node.registry.receiving import is_taken, take_image
 from node.registry.registry import Registry
 from node.registry.serving import caller_of, open_chunks, send_manifest, send_map
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Busy, Denied, PeerFault, Refusal
+from protocol.errors import Busy, Damaged, Denied, PeerFault, Refusal
 from protocol.oci.reference import reference
 from protocol.wire import transfer
 from protocol.wire.transfer import (
@@ -42,6 +42,13 @@ class Exchange:
 
     async def answer(self, peer: Peer, method: str, body: bytes) -> Reply:
         """Return the reply to one call; a ``Refusal`` becomes one as well, ``PeerFault`` ends the session."""
+        try:
+            return await self._answer(peer, method, body)
+        except Damaged as damage:  # Another node may have it whole.
+            log.warning("cannot serve a node", peer=str(peer.name), damaged=str(damage))
+            return Reply(503, b"what was asked for is damaged here")
+
+    async def _answer(self, peer: Peer, method: str, body: bytes) -> Reply:
         match method:
             case transfer.MANIFEST:
                 asked = decode(body, WhichManifest)
@@ -53,7 +60,7 @@ class Exchange:
             case transfer.CHUNKS:
                 chunks = decode(body, ChunksAsked)
                 blob = await open_chunks(self._registry, peer.name, chunks.repository, chunks.digest)
-                return Reply(200, _from(blob, chunks.first * CHUNK_SIZE))
+                return Reply(200, _from(blob, chunks.first * CHUNK_SIZE, chunks.count * CHUNK_SIZE or blob.size))
             case transfer.ANNOUNCE:
                 return Reply(200, encode(await self._take(peer, decode(body, Announcement))))
             case _:
@@ -75,14 +82,16 @@ class Exchange:
             return Acknowledgement("failed", "AccessDenied", str(refusal)[:512])
         except Busy as refusal:
             return Acknowledgement("later", reason=str(refusal)[:512])
+        except Damaged as damage:  # A row that the image needs; it is being mended.
+            return Acknowledgement("later", reason=f"damaged here: {damage}"[:512])
         except (Refusal, PeerFault) as error:
             log.warning("replication refused", image=announced.digest, source=announced.source, reason=str(error))
             return Acknowledgement("failed", "InternalError", str(error)[:512])
         return Acknowledgement("done")
 
 
-def _from(blob: OpenBlob, start: int) -> Pieces:
-    length = max(0, blob.size - start)
+def _from(blob: OpenBlob, start: int, most: int) -> Pieces:
+    length = min(most, max(0, blob.size - start))
     return Pieces(_pieces(blob, start, length), length, blob.release)
 
 

@@ -16,7 +16,7 @@ from node.registry.transit import Transit, Transits
 from node.telemetry.tracing import span
 from protocol.auth.names import RegistryName
 from protocol.blobs.chunkmap import ChunkMap
-from protocol.errors import BlobUnknown, Denied, NoSource, PeerFault, Refusal
+from protocol.errors import BlobUnknown, Damaged, Denied, NoSource, PeerFault, Refusal
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 from protocol.sync.entries import Blob
@@ -109,7 +109,7 @@ class Fetcher:
                 with span("fetch", blob=transit.blob.digest, bytes=transit.blob.size, source=str(source)):
                     await self._fill(transit, source, name)
                 await transit.complete()
-        except (Refusal, PeerFault) as error:
+        except (Refusal, PeerFault, Damaged) as error:
             reason = str(error)
             log.warning("fetch failed", blob=transit.blob.digest, source=str(source), reason=reason)
         except Exception:  # The root of this task.

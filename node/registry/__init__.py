@@ -36,6 +36,12 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``freshness``     when a tag that was pulled through was last compared
 * ``serving``       what this node gives to other nodes
 * ``elsewhere``     the seam through which a missing image is asked of another registry
+* ``content``       bytes that came take their place
+* ``damage``        the list of what is damaged
+* ``mending``       what is damaged is mended
+* ``repairs``       what is remembered of repairs
+* ``scrub``         everything is read and compared, a step at a time
+* ``scrubbing``     how far that has come
 * ``collection``    what is due to go, goes
 * ``orphans``       chunks that a killed node left over
 * ``disk``          room, failures and old readers, noticed and told

@@ -7,6 +7,7 @@ from node.registry.registry import Registry
 from node.store.replicas import Progress, StatusRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.names import RegistryName
+from protocol.errors import Damaged
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 from protocol.wire.transfer import INLINE_MANIFEST, MAX_TAGS, Acknowledgement, Announcement, TagSent
@@ -29,8 +30,11 @@ def due_images(registry: Registry, destination: RegistryName, *, after: bytes, l
     found: list[Due] = []
     with meta.read() as txn:
         for place, number, digest in meta.replicas.open_rows(txn, str(destination), after=after, limit=limit):
-            name = meta.repositories.name(txn, number)
-            status = meta.replicas.status(txn, str(destination), number, digest)
+            try:
+                name = meta.repositories.name(txn, number)
+                status = meta.replicas.status(txn, str(destination), number, digest)
+            except Damaged:  # It was noticed; once it is mended the image is due again.
+                continue
             if name is not None and status is not None:
                 found.append(Due(place, number, name, digest, status.wanted, status))
     return found

@@ -6,12 +6,12 @@ from functools import partial
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
 from node.registry.repositories import repository
-from node.store.blobs import BlobRow, LinkRow, needs_renewal
+from node.store.blobs import BlobRow, Chunked, LinkRow, needs_renewal
 from node.store.extents import Span
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.errors import BlobInUse, BlobUnknown
-from protocol.oci.digest import Digest
+from protocol.errors import BlobInUse, BlobUnknown, Damaged
+from protocol.oci.digest import Digest, unpacked
 from protocol.oci.names import RepositoryName
 
 
@@ -21,11 +21,18 @@ async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, di
     Raises:
         Denied: without ``ecr:GetDownloadUrlForLayer``.
         NameUnknown, BlobUnknown: there is none.
+        Damaged: its bytes are known to be bad.
     """
     registry.authorize(caller, "ecr:GetDownloadUrlForLayer", name)
-    found = find_blob(registry, name, digest) or await registry.elsewhere.blob(registry, caller, name, digest)
+    damage: Damaged | None = None
+    try:
+        found = find_blob(registry, name, digest)
+    except Damaged as error:
+        found, damage = None, error
+        registry.repairs.hurry()
+    found = found or await registry.elsewhere.blob(registry, caller, name, digest)
     if found is None:
-        raise _unknown(registry, name, digest)
+        raise damage or _unknown(registry, name, digest)
     return registry.readings.watched(found, "download", name, digest, caller.address)
 
 
@@ -108,6 +115,18 @@ def is_sound(registry: Registry, txn: ReadTxn, digest: Digest, blob: BlobRow) ->
     return registry.store.meta.blobs.is_sound(txn, digest)
 
 
+def content_of_number(registry: Registry, number: int) -> Chunked | None:
+    """Return the blob whose chunks lie under *number*; ``None`` where there is none, or its rows are damaged."""
+    blobs = registry.store.meta.blobs
+    with registry.store.meta.read() as txn:
+        try:
+            short = blobs.numbers.get(txn, number.to_bytes(8, "big"))
+            row = None if short is None else blobs.get(txn, unpacked(short))
+            return None if row is None or row.number != number else Chunked(row, blobs.hashes(txn, row))
+        except Damaged:  # It was noticed.
+            return None
+
+
 def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenBlob | None:
     """Return the blob where the repository sees it and it is wholly here; whoever asks was allowed to before."""
     meta = registry.store.meta
@@ -120,6 +139,8 @@ def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenB
             return OpenBlob(
                 blob.size, registry.store.chunks.fd, partial(_inline, meta.blobs.content(txn, digest)), _nothing
             )
+        if blob.number in registry.store.verified.bad:
+            raise Damaged(f"chunks of {digest}")  # Before a byte is sent; and who mends it waits for readers to end.
         hashes = meta.blobs.hashes(txn, blob)
         # Taken before anything else can run: whoever deletes the rows looks at leases after that.
         registry.store.leases.take(blob.number)

@@ -10,12 +10,13 @@ import msgspec
 from node.registry.registry import Registry
 from node.registry.state import Change, apply_entry
 from node.store.journal import Head
-from node.store.table import WriteTxn
-from protocol.errors import ManifestTooLarge
+from node.store.meta import Meta
+from node.store.table import ReadTxn, WriteTxn
+from protocol.errors import Damaged, ManifestTooLarge
 from protocol.events.event import Arrival
 from protocol.sync.clock import Clock
 from protocol.sync.entries import Known
-from protocol.sync.record import MAX_RECORD, VERSION, Record, encode, record_hash, seal
+from protocol.sync.record import MAX_RECORD, VERSION, Record, encode, read_record, record_hash, seal
 from protocol.sync.vector import Dot
 
 _CEILING = "clock-ceiling"
@@ -92,3 +93,18 @@ def _cut(entries: list[Known]) -> list[list[Known]]:
 def stored_clock(registry_documents: Callable[[str], int]) -> Clock:
     """Return the clock that goes on where the last one, whose ceiling is stored, may have been."""
     return Clock(registry_documents(_CEILING))
+
+
+def clock_at_start(meta: Meta, txn: ReadTxn) -> Clock:
+    """Return the stored clock; where its ceiling is damaged, one that goes on above all records that can be read."""
+    try:
+        return stored_clock(lambda name: meta.documents.number(txn, name))
+    except Damaged:
+        heads = [head.hlc for _, head in meta.journal.heads.sound(txn, b"", limit=2**31)]
+        last = meta.journal.records.sound(txn, b"", after=_before_last(meta, txn), limit=2)
+        return Clock(max([0, *heads, *(read_record(data).hlc for _, data in last)]))
+
+
+def _before_last(meta: Meta, txn: ReadTxn) -> bytes:
+    last = int.from_bytes(meta.journal.records.last_key(txn) or b"", "big")
+    return max(0, last - 2).to_bytes(8, "big")

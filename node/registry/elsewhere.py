@@ -2,9 +2,10 @@
 
 ``manifest`` and ``blob`` are asked after this node looked for itself, and answer ``None`` where no rule maps the
 repository to another registry or that has no such thing either. ``refresh`` is asked about a tag that is here.
+``chunk``, ``chunk_map`` and ``manifest_bytes`` are asked by who mends what is damaged here, of any node in reach.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -42,6 +43,24 @@ FindManifest: TypeAlias = Callable[[Any, Caller, RepositoryName, TagName | Diges
 FindBlob: TypeAlias = Callable[[Any, Caller, RepositoryName, Digest], Awaitable[OpenBlob | None]]
 
 
+FindChunk: TypeAlias = Callable[[Any, Sequence[RepositoryName], Digest, bytes, int], Awaitable[bytes | None]]
+"""Given repositories here that have a blob, its digest, the root of its chunk map, an index: that chunk of it."""
+
+FindMap: TypeAlias = Callable[[Any, Sequence[RepositoryName], Digest, bytes], Awaitable[bytes]]
+"""Given as ``FindChunk``: the chunk map with this root, 32 bytes for each chunk; nothing where nobody has it."""
+
+FindBytes: TypeAlias = Callable[[Any, Sequence[RepositoryName], Digest], Awaitable[bytes | None]]
+"""Given repositories here that have a manifest: its bytes, compared with the digest."""
+
+
+async def _no_bytes(*_: object) -> bytes | None:
+    return None
+
+
+async def _no_map(*_: object) -> bytes:
+    return b""
+
+
 async def _no_manifest(*_: object) -> StoredManifest | None:
     return None
 
@@ -57,3 +76,6 @@ class Elsewhere:
     manifest: FindManifest = _no_manifest
     blob: FindBlob = _no_blob
     refresh: Refresh = _no_manifest
+    chunk: FindChunk = _no_bytes
+    chunk_map: FindMap = _no_map
+    manifest_bytes: FindBytes = _no_bytes

@@ -130,7 +130,7 @@ def events_after(registry: Registry, txn: ReadTxn, after: int, *, limit: int) ->
     """Return at most *limit* positions beyond *after*, each with the events of its record; fewer of large records."""
     facts = _facts(registry, txn)
     return [
-        (position, _events(registry, txn, position, data, facts))
+        (position, [] if data is None else _events(registry, txn, position, data, facts))
         for position, data in registry.store.meta.journal.after(txn, after, limit=limit, size=_MAX_SIZE)
     ]
 

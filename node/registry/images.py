@@ -25,7 +25,7 @@ from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
-from protocol.errors import DigestInvalid, ImageInUse, ManifestBlobUnknown, ManifestUnknown
+from protocol.errors import Damaged, DigestInvalid, ImageInUse, ManifestBlobUnknown, ManifestUnknown
 from protocol.oci.digest import Digest, algorithm, digest_of
 from protocol.oci.manifest import Manifest, read_manifest
 from protocol.oci.names import RepositoryName, TagName
@@ -204,7 +204,14 @@ async def open_manifest(
         Damaged: its bytes fail their check.
     """
     registry.authorize(caller, "ecr:BatchGetImage", name)
-    found = _find(registry, name, reference)
+    try:
+        found = _find(registry, name, reference)
+    except Damaged:
+        registry.repairs.hurry()
+        fresh = await registry.elsewhere.manifest(registry, caller, name, reference)
+        if fresh is None:
+            raise
+        return fresh
     if found is not None and not is_digest(reference):
         tag, digest = TagName(reference), found[0] if isinstance(found, tuple) else found.digest
         moved = await registry.elsewhere.refresh(registry, caller, name, tag, digest)
@@ -301,4 +308,6 @@ def _find(
         if content is not None:
             return StoredManifest(digest, media_type, content)
         blob = meta.blobs.get(txn, digest)
+        if blob is not None and blob.number in registry.store.verified.bad:
+            raise Damaged(f"chunks of {digest}")
         return None if blob is None else (digest, media_type, Chunked(blob, meta.blobs.hashes(txn, blob)))

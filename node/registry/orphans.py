@@ -12,7 +12,8 @@ _PAGE = 250  # Numbers that are looked at together: a millisecond or two of the 
 async def delete_orphans(registry: Registry) -> int:
     """Free chunks from before this start that no blob and no upload names; return how many numbers had some.
 
-    Numbers given since the start are left alone: theirs are under way.
+    Numbers given since the start are left alone: theirs are under way. ``Damaged`` where an upload cannot be read: its
+    chunks could be any.
     """
     store, meta = registry.store, registry.store.meta
     above, found = 0, 0
@@ -49,8 +50,11 @@ async def delete_abandoned(registry: Registry) -> int:
 
     try:
         free = await registry.store.writer.write(run)
-    except (Refusal, Damaged):
-        registry.abandoned.update(numbers)  # The disk is full, or a row does not tell: they are looked at again.
+    except Damaged:
+        registry.abandoned.update(numbers)  # Until the upload is mended, or set aside.
+        return 0
+    except Refusal:
+        registry.abandoned.update(numbers)  # The disk is full: they are looked at again.
         raise
     for number in free:
         registry.transits.free_when_unread(number)
@@ -61,7 +65,7 @@ async def delete_abandoned(registry: Registry) -> int:
 def _upload_numbers(registry: Registry, txn: ReadTxn) -> set[int]:
     found: set[int] = set()
     last = b""
-    while page := registry.store.meta.uploads.page(txn, after=last, limit=_PAGE):
+    while page := registry.store.meta.uploads.rows.items(txn, b"", after=last, limit=_PAGE):
         found |= {row.number for _, row in page}
         last = page[-1][0]
     return found

@@ -1,12 +1,15 @@
 """Pull-through rules: which registry a repository is pulled through from."""
 
+from contextlib import suppress
+
 import msgspec
 
 from node.registry.registry import Registry
+from node.store.damage import Place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.auth.names import RegistryName
-from protocol.errors import RuleInvalid, RuleUnknown
+from protocol.errors import Damaged, RuleInvalid, RuleUnknown
 from protocol.oci.names import RepositoryName
 from protocol.rules.pullthrough import MAX_RULES, PullThroughRule, parse_prefix, pull_through_rule, upstream_name
 
@@ -28,7 +31,7 @@ async def put_pull_through(
     rule = pull_through_rule(prefix, upstream, upstream_prefix, own=registry.name)
 
     def run(txn: WriteTxn) -> None:
-        rules = [one for one in _rules(registry, txn) if one.prefix != rule.prefix]
+        rules = [one for one in _rules_to_change(registry, txn) if one.prefix != rule.prefix]
         if len(rules) >= MAX_RULES:
             raise RuleInvalid(f"there are {MAX_RULES} rules already; delete one first")
         _put(registry, txn, [*rules, rule])
@@ -80,7 +83,8 @@ class Upstreams:
         """Return the rule by which *name* is pulled through and what it is called there, or ``None``."""
         commits = registry.store.writer.commits
         if commits != self._commits:
-            with registry.store.meta.read() as txn:
+            # Where they are damaged those before go on: every pull asks, and most have nothing to do with them.
+            with suppress(Damaged), registry.store.meta.read() as txn:
                 self._rules = _rules(registry, txn)
             self._commits = commits
         return upstream_name(self._rules, name) if self._rules else None
@@ -89,6 +93,17 @@ class Upstreams:
 def _rules(registry: Registry, txn: ReadTxn) -> list[PullThroughRule]:
     data = registry.store.meta.documents.get(txn, _DOCUMENT)
     return [] if data is None else _decode(data)
+
+
+def _rules_to_change(registry: Registry, txn: WriteTxn) -> list[PullThroughRule]:
+    """Return the rules; none where they are damaged and nothing leads back to them: they have to be put again."""
+    try:
+        return _rules(registry, txn)
+    except Damaged:
+        row = registry.store.meta.damages.get(txn, Place("documents", _DOCUMENT.encode()))
+        if row is None or row.state != "lost":
+            raise
+        return []
 
 
 def _put(registry: Registry, txn: WriteTxn, rules: list[PullThroughRule]) -> None:

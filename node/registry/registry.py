@@ -12,6 +12,8 @@ from node.registry.delivery import Delivery
 from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
 from node.registry.incoming import Incoming
+from node.registry.repairs import Repairs
+from node.registry.scrubbing import Scrubbing
 from node.registry.session import Session
 from node.registry.transfers import Readings
 from node.registry.transit import Transits
@@ -92,6 +94,8 @@ class Registry:
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     checking: Checking = field(default_factory=Checking)
+    repairs: Repairs = field(default_factory=Repairs)
+    scrubbing: Scrubbing = field(default_factory=Scrubbing)
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     freeable: Changes = field(default_factory=Changes)  # There may be something to free, before it is looked for.
     counts: Counts = field(default_factory=Counts)

@@ -11,27 +11,36 @@ A rule covers what is pushed after it. So a new configuration first lets the fol
 under the old one, some records at a time, and is written in the transaction that passes the last of them.
 """
 
+from contextlib import suppress
+
 import msgspec
+import structlog
+import trio
 
 from node.registry.registry import Registry
 from node.store.replicas import Progress, StatusRow, status_place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.auth.names import RegistryName
-from protocol.errors import NameUnknown
-from protocol.oci.digest import Digest
+from protocol.errors import Damaged, NameUnknown
+from protocol.oci.digest import Digest, unpacked
 from protocol.oci.names import RepositoryName
 from protocol.rules.replication import ReplicationConfiguration, destinations_for, replication_configuration
-from protocol.sync.clock import stamp_ms
+from protocol.sync.clock import stamp_ms, stamp_of
 from protocol.sync.entries import ImageDelete, ImagePut, TagPut
-from protocol.sync.record import read_record
+from protocol.sync.record import Record, read_record
+from protocol.sync.vector import Dot
 
 FOLLOWER = "replication"
 _DOCUMENT = "replication-configuration"
 _BATCH = 200  # Records that are looked at together ...
 _ENTRIES = 1000  # ... unless they have that many entries before; one record has some ten thousand at most.
 _CATCHING_UP = 4  # Batches in one transaction of a new configuration: pushes must not stay ahead of it.
+_MENDED = 5.0  # Seconds within which a damaged row is mended, as a rule.
 _decode = msgspec.json.Decoder(ReplicationConfiguration).decode
+
+
+log = structlog.get_logger()
 
 
 class ImageReplication(msgspec.Struct, frozen=True):
@@ -72,7 +81,7 @@ async def put_replication(registry: Registry, caller: Caller, document: bytes) -
 
     def run(txn: WriteTxn) -> bool:
         for _ in range(_CATCHING_UP):
-            if not _follow(registry, txn):
+            if not _passed(registry, txn):
                 journal.move(txn, FOLLOWER, journal.last(txn))
                 registry.store.meta.documents.put(txn, _DOCUMENT, msgspec.json.encode(configuration))
                 return True
@@ -130,17 +139,27 @@ def replication_status(
 
 
 async def follow_journal(registry: Registry) -> None:
-    """Write what is wanted where, for ever."""
+    """Write what is wanted where, for ever. What is damaged of what it reads is mended first, if that can be."""
     while True:
         changed = registry.changes.next()
-        with registry.store.meta.read() as txn:
-            journal = registry.store.meta.journal
-            behind = journal.cursor(txn, FOLLOWER) < journal.last(txn) and bool(_configuration(registry, txn).rules)
-        if behind:
-            await registry.store.writer.write(lambda txn: _follow(registry, txn))
-            registry.wanted.notify()
-        else:
-            await changed.wait()
+        try:
+            if _is_behind(registry):
+                await registry.store.writer.write(lambda txn: _follow(registry, txn))
+                registry.wanted.notify()
+                continue
+        except Damaged as damage:
+            log.warning("replication waits", damaged=str(damage))
+            registry.repairs.hurry()
+            with trio.move_on_after(_MENDED):
+                await changed.wait()
+            continue
+        await changed.wait()
+
+
+def _is_behind(registry: Registry) -> bool:
+    journal = registry.store.meta.journal
+    with registry.store.meta.read() as txn:
+        return journal.cursor(txn, FOLLOWER) < journal.last(txn) and bool(_configuration(registry, txn).rules)
 
 
 def destinations(registry: Registry) -> set[RegistryName]:
@@ -156,11 +175,19 @@ def lags(registry: Registry) -> dict[str, Lag]:
         for destination in replicas.destinations(txn):
             rows = replicas.open_rows(txn, destination, limit=5000)
             oldest = 0.0
-            if rows:
-                status = replicas.status(txn, destination, rows[0][1], rows[0][2])
+            with suppress(Damaged):
+                status = replicas.status(txn, destination, rows[0][1], rows[0][2]) if rows else None
                 oldest = 0.0 if status is None else max(0.0, registry.now() - stamp_ms(status.hlc) / 1000)
             found[destination] = Lag(len(rows), oldest)
     return found
+
+
+def _passed(registry: Registry, txn: WriteTxn) -> bool:
+    """As ``_follow``; where the rules before are damaged nobody knows what they would cover."""
+    try:
+        return _follow(registry, txn)
+    except Damaged:
+        return False
 
 
 def _follow(registry: Registry, txn: WriteTxn) -> bool:
@@ -168,28 +195,41 @@ def _follow(registry: Registry, txn: WriteTxn) -> bool:
     journal = registry.store.meta.journal
     configuration = _configuration(registry, txn)
     records = journal.after(txn, journal.cursor(txn, FOLLOWER), limit=_BATCH)
-    if not records or not configuration.rules:
+    if not configuration.rules:
+        return False
+    if not records:  # None is there up to the last one, whose number is known: its key is damaged.
+        journal.move(txn, FOLLOWER, journal.last(txn))
         return False
     looked, passed = 0, 0
     for position, data in records:
         if looked > _ENTRIES:
             break
+        if data is None:
+            _want_unread(registry, txn, configuration, position)
+            passed = position
+            continue
         record = read_record(data)
         looked, passed = looked + len(record.entries), position
         if registry.store.meta.replicas.is_arrived(txn, position) or record.node != registry.author.node:
             continue  # It goes one hop, and its own node announces it.
-        for entry in record.entries:
-            match entry:
-                case ImagePut(key):
-                    _want(registry, txn, configuration, key.repository, key.digest, position, record.hlc)
-                case TagPut(key, value) if value.digest is not None:
-                    _want(registry, txn, configuration, key.repository, value.digest, position, record.hlc)
-                case ImageDelete(key):
-                    _forget(registry, txn, key.repository, key.digest)
-                case _:
-                    pass
+        _want_of(registry, txn, configuration, record, position)
     journal.move(txn, FOLLOWER, passed)
     return passed < records[-1][0] or len(records) == _BATCH
+
+
+def _want_of(
+    registry: Registry, txn: WriteTxn, configuration: ReplicationConfiguration, record: Record, position: int
+) -> None:
+    for entry in record.entries:
+        match entry:
+            case ImagePut(key):
+                _want(registry, txn, configuration, key.repository, key.digest, position, record.hlc)
+            case TagPut(key, value) if value.digest is not None:
+                _want(registry, txn, configuration, key.repository, value.digest, position, record.hlc)
+            case ImageDelete(key):
+                _forget(registry, txn, key.repository, key.digest)
+            case _:
+                pass
 
 
 def _want(
@@ -205,10 +245,39 @@ def _want(
     if row is None or not registry.store.meta.images.is_alive(txn, row.number, digest):
         return
     for destination in destinations_for(configuration, name):
-        old = registry.store.meta.replicas.status(txn, str(destination.registry), row.number, digest)
+        try:
+            old = registry.store.meta.replicas.status(txn, str(destination.registry), row.number, digest)
+        except Damaged:
+            old = None
         done, hlc = (0, hlcs[0]) if old is None else (old.done, hlcs[0] if old.status == "COMPLETE" else old.hlc)
         new = StatusRow("IN_PROGRESS", position, done, hlc, changed=registry.now())
         registry.store.meta.replicas.put(txn, str(destination.registry), row.number, digest, new)
+
+
+def _want_unread(registry: Registry, txn: WriteTxn, configuration: ReplicationConfiguration, position: int) -> None:
+    """Want what a damaged record put: the rows of images and tags tell which record they are of. Slow, and rare."""
+    meta, place = registry.store.meta, position.to_bytes(8, "big")
+    written = {dot for dot, number in meta.journal.places.sound(txn, b"", limit=2**31) if number == place}
+    if not written or meta.replicas.is_arrived(txn, position):
+        log.error("damaged record passed over", position=position)
+        return
+    named = {key: name for key, name in meta.repositories.numbers.sound(txn, b"", limit=2**31)}  # noqa: C416 - mypy's sake.
+    wanted: set[tuple[bytes, Digest]] = set()
+    for key, image in meta.images.alive.sound(txn, b"", limit=2**31):
+        if any(_dot_key(one.dot) in written for one in image.dots):
+            wanted.add((key[:8], unpacked(key[8:])))
+    for key, tag in meta.tags.alive.sound(txn, b"", limit=2**31):
+        wanted |= {
+            (key[:8], one.value.digest) for one in tag.values if one.value.digest and _dot_key(one.dot) in written
+        }
+    for number, digest in wanted:
+        if number in named:
+            name = RepositoryName(named[number].decode())
+            _want(registry, txn, configuration, name, digest, position, stamp_of(int(registry.now() * 1000)))
+
+
+def _dot_key(dot: Dot) -> bytes:
+    return dot.node.encode() + dot.incarnation + dot.seq.to_bytes(8, "big")
 
 
 def _forget(registry: Registry, txn: WriteTxn, name: RepositoryName, digest: Digest) -> None:

@@ -1,13 +1,16 @@
 """What is on disk: the LMDB environments, their tables, and the two writers.
 
 * ``table``      a named table of sealed values; each other table is one or wraps one
+* ``mend``       what a value with one wrong byte was
 * ``writer``     durable writes that share a commit
 * ``rows``       what the tables of ``meta`` hold, and their keys
 * ``meta``       the environment that holds everything small
 * ``chunks``     the environment that holds the chunks of large blobs
 * ``ingest``     bytes that arrive, hashed and written while the next ones come
-* ``mapping``    where in ``data.mdb`` a value lies, for the zero-copy path
+* ``tree``       where in ``data.mdb`` a chunk lies, read without the map
 * ``extents``    a blob's bytes as verified extents of that file, and the leases that keep them in place
+* ``directio``   reading a file past the page cache
+* ``damage``     the list of what is damaged
 * ``blobs``      blobs, their contents, maps and the links through which they are seen
 * ``uploads``    uploads that have not ended, as far as they would survive a crash
 * ``journal``    the signed, hash-chained records of what changed

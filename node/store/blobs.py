@@ -250,7 +250,7 @@ class Blobs:
         """Return (due time, repository or 0, digest) of what is due, the oldest first."""
         rows = [
             (int.from_bytes(key[:8], "big"), int.from_bytes(key[8:16], "big"), unpacked(key[16:]))
-            for key in self.due.keys(txn, b"", limit=limit)
+            for key, _ in self.due.sound(txn, b"", limit=limit)
         ]
         return [row for row in rows if row[0] <= now]
 

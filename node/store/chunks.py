@@ -18,8 +18,8 @@ from typing import TypeAlias
 
 import lmdb
 
-from node.store.mapping import address_of, start_of_map
 from node.store.table import WriteTxn
+from node.store.tree import HEAD, PAGE, Tree, head_of
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
 
@@ -34,12 +34,13 @@ _TAIL_SIZES = tuple(pages * 4096 - 16 for pages in (1, 4, 16, 64, 256))  # Bytes
 class Chunks:
     """key: u64 blob number, u32 chunk index, big-endian -> the chunk's bytes, the last one padded with zeros."""
 
-    def __init__(self, env: "lmdb.Environment", data: Path, fd: int) -> None:
+    def __init__(self, env: "lmdb.Environment", data: Path, fd: int, tree_fd: int) -> None:
         self.env = env
         self.fd = fd
         """The file that the extents lie in, open for reading."""
         self._db = env.open_db(b"chunks")
-        self._map = start_of_map(data)
+        self._data = data
+        self._tree = Tree(tree_fd, b"chunks")
 
     def read(self) -> ViewTxn:
         """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages.
@@ -61,13 +62,22 @@ class Chunks:
 
     def offsets(self, txn: ViewTxn, number: int, first: int, count: int) -> list[int]:
         """Return where chunks *first* to *first* + *count* - 1 begin in the file; ``LookupError`` if one is missing."""
-        found: list[int] = []
+        places = self._tree.places(txn, _key(number, first), count)
         for index in range(first, first + count):
-            view = txn.get(_key(number, index), db=self._db)
-            if view is None:
+            if index - first >= len(places) or places[index - first][0] != _key(number, index):
                 raise LookupError(f"chunk {index} of blob {number}")
-            found.append(address_of(view) - self._map)
-        return found
+        return [offset for _, offset in places]
+
+    def rewrite(self, number: int, index: int, data: bytes) -> None:
+        """Write the right bytes of a chunk that is damaged into the place that it has; durable when it returns. Blocks.
+
+        The caller holds a lease, so that the place stays the chunk's. What somebody is sending of it becomes right. A
+        sector that cannot be read is given another place by the disk when it is written. ``LookupError``: it is gone.
+        """
+        with self.read() as txn:
+            [offset] = self.offsets(txn, number, index, 1)
+        room = stored_length(len(data))
+        self._write(offset - HEAD, head_of(offset, room) + data + bytes(room - len(data)))
 
     def lengths(self, txn: ViewTxn, number: int, *, first: int, limit: int) -> list[tuple[int, int]]:
         """Return index and stored length, with padding, of at most *limit* chunks from *first* on; reads no chunk."""
@@ -105,6 +115,7 @@ class Chunks:
     def delete_some(self, txn: WriteTxn, numbers: Sequence[int]) -> int:
         """Delete up to ``DELETE_BATCH`` chunks of these blobs, in order; return how many of them have none left."""
         deleted = 0
+        self._mend_heads(numbers)
         with txn.cursor(self._db) as cursor:
             for done, number in enumerate(numbers):
                 prefix = number.to_bytes(8, "big")
@@ -118,22 +129,47 @@ class Chunks:
     def numbers(self, txn: ViewTxn, *, above: int, below: int, limit: int) -> list[int]:
         """Return at most *limit* numbers between *above* and *below*, both excluded, that have a chunk, in order."""
         found: list[int] = []
-        with txn.cursor(self._db) as cursor:
-            while len(found) < limit and cursor.set_range((above + 1).to_bytes(8, "big")):
-                above = int.from_bytes(cursor.key()[:8], "big")
-                if above >= below:
-                    break
-                found.append(above)
+        while len(found) < limit:
+            next_one = self._tree.places(txn, (above + 1).to_bytes(8, "big"), 1)
+            if not next_one:
+                break
+            above = int.from_bytes(next_one[0][0][:8], "big")
+            if above >= below:
+                break
+            found.append(above)
         return found
 
     def last_number(self, txn: ViewTxn) -> int:
         """Return the greatest number that has a chunk, or 0."""
-        with txn.cursor(self._db) as cursor:
-            return int.from_bytes(cursor.key()[:8], "big") if cursor.last() else 0
+        last = self._tree.last_key(txn)
+        return int.from_bytes(last[:8], "big")
 
     def count(self, txn: ViewTxn) -> int:
         """Return how many chunks there are; constant cost."""
         return int(txn.stat(self._db)["entries"])
+
+    def _mend_heads(self, numbers: Sequence[int]) -> None:
+        """Make the first pages readable of what is deleted next: LMDB looks at them through the map."""
+        left = DELETE_BATCH
+        with self.read() as txn:
+            for number in numbers:
+                places = self._tree.places(txn, number.to_bytes(8, "big"), left)
+                for key, offset in places:
+                    if int.from_bytes(key[:8], "big") == number and not _is_readable(self.fd, offset - HEAD):
+                        self._write(offset - HEAD, bytes(PAGE))
+                left -= len(places)
+                if left <= 0:
+                    return
+
+    def _write(self, offset: int, data: bytes) -> None:
+        fd = os.open(self._data, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, data, offset)
+            os.fdatasync(fd)
+        except OSError as error:
+            raise Damaged(f"the store cannot be written: {error}") from error
+        finally:
+            os.close(fd)
 
 
 @contextmanager
@@ -145,8 +181,11 @@ def open_chunks(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False,
             str(path), map_size=map_size, max_dbs=4, max_readers=256, readonly=readonly, sync=sync, lib_version=0
         ) as env,
         data.open("rb") as file,
+        data.open("rb") as tree,
     ):
-        yield Chunks(env, data, file.fileno())
+        # A page of the tree is read alone: what lies behind it in the file are chunks that nobody asked for.
+        os.posix_fadvise(tree.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        yield Chunks(env, data, file.fileno(), tree.fileno())
 
 
 def chunk_count(size: int) -> int:
@@ -161,3 +200,10 @@ def stored_length(length: int) -> int:
 
 def _key(number: int, index: int) -> bytes:
     return number.to_bytes(8, "big") + index.to_bytes(4, "big")
+
+
+def _is_readable(fd: int, offset: int) -> bool:
+    try:
+        return len(os.pread(fd, PAGE, offset)) == PAGE
+    except OSError:
+        return False

@@ -67,6 +67,11 @@ def chunk_place(number: int, index: int) -> Place:
     return Place(CHUNKS, number.to_bytes(8, "big") + index.to_bytes(4, "big"))
 
 
+def number_and_index(place: Place) -> tuple[int, int]:
+    """Return the blob number and the index of a chunk's place."""
+    return int.from_bytes(place.key[:8], "big"), int.from_bytes(place.key[8:], "big")
+
+
 def taken(noticed: Noticed) -> list[Place]:
     """Return what was noticed since the last call."""
     return sorted({Place(table, key) for table, key in noticed.take()})

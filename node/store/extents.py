@@ -70,8 +70,8 @@ class Verified:
         self._chunks = chunks
         self._noticed = noticed
         self._seen: dict[int, bytearray] = {}
-        self.bad: set[int] = set()
-        """Blobs of which a chunk did not match: a push of the same digest replaces them."""
+        self.bad: dict[int, set[int]] = {}
+        """Blobs with the chunks of them that did not match: a push of the same digest replaces them."""
         self.cached = 0
         """Chunks that were known and still in the page cache when they were asked for."""
         self.compared = 0
@@ -90,16 +90,23 @@ class Verified:
 
     def note_bad(self, number: int, index: int) -> None:
         """This chunk did not match, or could not be read."""
-        self.bad.add(number)
+        self.bad.setdefault(number, set()).add(index)
         self._noticed.add(CHUNKS, chunk_place(number, index).key)
         seen = self._seen.get(number)
         if seen is not None and index < len(seen):
             seen[index] = 0
 
+    def note_good(self, number: int, index: int) -> None:
+        """This chunk was bad, and matches now."""
+        bad = self.bad.get(number, set())
+        bad.discard(index)
+        if not bad:
+            self.bad.pop(number, None)
+
     def forget(self, number: int) -> None:
         """The blob is gone."""
         self._seen.pop(number, None)
-        self.bad.discard(number)
+        self.bad.pop(number, None)
 
     async def spans(self, number: int, size: int, hashes: bytes, start: int, length: int) -> AsyncIterator[Span]:
         """Yield the *length* bytes from *start* of a blob, span by span; the caller holds a lease.

@@ -90,18 +90,26 @@ class Journal:
         """Forget a follower."""
         self.cursors.delete(txn, follower.encode())
 
-    def after(self, txn: ReadTxn, position: int, *, limit: int, size: float = inf) -> list[tuple[int, bytes]]:
+    def after(self, txn: ReadTxn, position: int, *, limit: int, size: float = inf) -> list[tuple[int, bytes | None]]:
         """Return at most *limit* records beyond *position*, each with its number in local order.
 
-        Fewer where they have *size* bytes, and a few more, together.
+        Fewer where they have *size* bytes, and a few more, together. ``None`` stands for a record that is damaged: who
+        follows goes on after it. With a damaged key it is left out.
         """
-        found: list[tuple[int, bytes]] = []
+        found: list[tuple[int, bytes | None]] = []
         step = limit if size == inf else _STEP
+        after = position
         while len(found) < limit and size > 0:
-            rows = self.records.items(txn, b"", after=position.to_bytes(8, "big"), limit=min(step, limit - len(found)))
-            if not rows:
+            rows = self.records.checked(txn, after=after.to_bytes(8, "big"), limit=min(step, limit - len(found)))
+            for key, data in rows:
+                number = int.from_bytes(key, "big")
+                if isinstance(data, bytes):
+                    found.append((number, data))
+                    size -= len(data)
+                elif number == (found[-1][0] if found else position) + 1:
+                    found.append((number, None))
+            last = found[-1][0] if found else after
+            if not rows or last == after:
                 break
-            found += [(int.from_bytes(key, "big"), data) for key, data in rows]
-            size -= sum(len(data) for _, data in rows)
-            position = found[-1][0]
+            after = last
         return found

@@ -12,6 +12,7 @@ import msgspec
 
 from node.store.rows import image_key
 from node.store.table import BytesTable, ReadTxn, Table, WriteTxn
+from protocol.errors import Damaged
 from protocol.events.event import Arrival
 from protocol.oci.digest import Digest, packed, unpacked
 from protocol.oci.names import RepositoryName
@@ -75,9 +76,7 @@ class Replicas:
     def put(self, txn: WriteTxn, destination: str, repository: int, digest: Digest, row: StatusRow) -> None:
         """Add or replace, and keep the open rows in step."""
         key = image_key(repository, digest)
-        old = self.statuses.get(txn, _prefix(destination) + key)
-        if old is not None and old.status != "COMPLETE":
-            self.open.delete(txn, open_key(destination, old.wanted, key))
+        self._close(txn, destination, key)
         self.statuses.put(txn, _prefix(destination) + key, row)
         if row.status != "COMPLETE":
             self.open.put(txn, open_key(destination, row.wanted, key), b"")
@@ -85,10 +84,8 @@ class Replicas:
     def delete(self, txn: WriteTxn, destination: str, repository: int, digest: Digest) -> None:
         """Forget the image there: it is no longer here either."""
         key = image_key(repository, digest)
-        old = self.statuses.get(txn, _prefix(destination) + key)
-        if old is not None:
-            self.open.delete(txn, open_key(destination, old.wanted, key))
-            self.statuses.delete(txn, _prefix(destination) + key)
+        self._close(txn, destination, key)
+        self.statuses.delete(txn, _prefix(destination) + key)
 
     def open_rows(
         self, txn: ReadTxn, destination: str, *, after: bytes = b"", limit: int
@@ -98,7 +95,7 @@ class Replicas:
         *after* is the place of the last one of the page before.
         """
         prefix = _prefix(destination)
-        keys = [key[len(prefix) :] for key in self.open.keys(txn, prefix, after=after, limit=limit)]
+        keys = [key[len(prefix) :] for key, _ in self.open.sound(txn, prefix, after=after, limit=limit)]
         return [(key, int.from_bytes(key[8:16], "big"), unpacked(key[16:])) for key in keys]
 
     def page(
@@ -106,11 +103,23 @@ class Replicas:
     ) -> list[tuple[int, Digest, StatusRow]]:
         """Return how far images have come there, by repository number and digest, beyond the key *after*."""
         prefix = _prefix(destination)
-        rows = self.statuses.items(txn, prefix, after=after, limit=limit)
+        rows = self.statuses.sound(txn, prefix, after=after, limit=limit)
         return [
             (int.from_bytes(key[len(prefix) : len(prefix) + 8], "big"), unpacked(key[len(prefix) + 8 :]), row)
             for key, row in rows
         ]
+
+    def _close(self, txn: WriteTxn, destination: str, key: bytes) -> None:
+        """Delete the open row of an image, also where its status is damaged and does not tell which one that is."""
+        try:
+            old = self.statuses.get(txn, _prefix(destination) + key)
+        except Damaged:
+            for place in self.open.keys(txn, _prefix(destination), limit=2**31):
+                if place.endswith(key):
+                    self.open.delete(txn, place)
+            return
+        if old is not None and old.status != "COMPLETE":
+            self.open.delete(txn, open_key(destination, old.wanted, key))
 
     def destinations(self, txn: ReadTxn) -> list[str]:
         """Return every destination that has a row."""

@@ -232,8 +232,8 @@ class Repositories:
         return self.rows.bytes.count(txn)
 
     def page(self, txn: ReadTxn, *, after: str, limit: int) -> list[tuple[RepositoryName, RepositoryRow]]:
-        """Return at most *limit* names beyond *after* with their rows, in the order of their bytes."""
-        rows = self.rows.items(txn, b"", after=after.encode(), limit=limit)
+        """Return at most *limit* names beyond *after* with rows, damaged ones left out, in the order of their bytes."""
+        rows = self.rows.sound(txn, b"", after=after.encode(), limit=limit)
         return [(RepositoryName(key.decode()), row) for key, row in rows]
 
     def _next_number(self, txn: ReadTxn) -> int:

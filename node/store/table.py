@@ -44,6 +44,10 @@ class Noticed:
         """Take note of one."""
         self._places.add((table, key))
 
+    def __len__(self) -> int:
+        """How many there are now."""
+        return len(self._places)
+
     def take(self) -> set[tuple[str, bytes]]:
         """Return what was noted, and forget it."""
         taken: set[tuple[str, bytes]] = set()
@@ -67,7 +71,10 @@ class BytesTable:
     def __init__(self, env: "lmdb.Environment", name: str) -> None:
         """Open the table, or create it; not while a write transaction is open."""
         self.name = name
-        self.db: Any = env.open_db(name.encode())
+        try:
+            self.db: Any = env.open_db(name.encode())
+        except lmdb.ReadonlyError:  # Only looked at, and written by a version that had no such table.
+            self.db = None
         """LMDB's handle, for those that damage, count or copy values on purpose."""
         self.noticed = Noticed()
         """Told of each value whose check fails; all tables of an environment share one."""
@@ -75,7 +82,7 @@ class BytesTable:
     def get(self, txn: ReadTxn, key: bytes) -> bytes | None:
         """Return the body, or ``None``; ``Damaged`` where its check fails."""
         try:
-            value = txn.get(key, db=self.db)
+            value = None if self.db is None else txn.get(key, db=self.db)
         except _SENSELESS as error:
             raise self._senseless(error) from error
         return None if value is None else self._unsealed(key, value)
@@ -83,7 +90,7 @@ class BytesTable:
     def has(self, txn: ReadTxn, key: bytes) -> bool:
         """Whether there is a value; its check is not looked at."""
         try:
-            return txn.get(key, db=self.db) is not None
+            return self.db is not None and txn.get(key, db=self.db) is not None
         except _SENSELESS as error:
             raise self._senseless(error) from error
 
@@ -98,14 +105,14 @@ class BytesTable:
     def last_key(self, txn: ReadTxn) -> bytes | None:
         """Return the greatest key."""
         with self._cursor(txn) as cursor:
-            return cursor.key() if cursor.last() else None
+            return cursor.key() if self.db is not None and cursor.last() else None
 
     def keys(self, txn: ReadTxn, prefix: bytes, *, after: bytes = b"", limit: int) -> list[bytes]:
         """Return at most *limit* keys that begin with *prefix*, in order, the first one beyond ``prefix + after``."""
         found: list[bytes] = []
         with self._cursor(txn) as cursor:
             start = prefix + after
-            here = cursor.set_range(start)
+            here = self.db is not None and cursor.set_range(start)
             while here and len(found) < limit:
                 key = cursor.key()
                 if not after or key > start:
@@ -170,13 +177,13 @@ class BytesTable:
 
     def count(self, txn: ReadTxn) -> int:
         """Return how many values there are; constant cost."""
-        return int(txn.stat(self.db)["entries"])
+        return 0 if self.db is None else int(txn.stat(self.db)["entries"])
 
     def _values(self, txn: ReadTxn, prefix: bytes, *, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         found: list[tuple[bytes, bytes]] = []
         with self._cursor(txn) as cursor:
             start = prefix + after
-            here = cursor.set_range(start)
+            here = self.db is not None and cursor.set_range(start)
             while here and len(found) < limit:
                 key = cursor.key()
                 if not after or key > start:

@@ -38,5 +38,5 @@ class Uploads:
         return self.rows.delete(txn, upload)
 
     def page(self, txn: ReadTxn, *, after: bytes = b"", limit: int) -> list[tuple[bytes, UploadRow]]:
-        """Return at most *limit* uploads beyond the id *after*, in the order of ids."""
-        return self.rows.items(txn, b"", after=after, limit=limit)
+        """Return at most *limit* uploads beyond the id *after*, in the order of ids, without those that are damaged."""
+        return self.rows.sound(txn, b"", after=after, limit=limit)

@@ -32,7 +32,7 @@ AlarmName: TypeAlias = Literal[
 REMEDIES: Mapping[AlarmName, str] = {
     "disk-full": "delete images or add room; pushes go on by themselves as soon as there is some",
     "disk-failed": "look at the disk and its log; pulls go on, and pushes as soon as a write comes through",
-    "damaged-content": "run `entrepot check --deep` on the stopped node for the whole list; push what is named again",
+    "damaged-content": "see `entrepot scrub --status`; what another node has is mended from there, the rest by a push",
     "webhook-failing": "`entrepot webhook show NAME` says more, `entrepot webhook test NAME` tries it; events wait",
     "old-reader": "end the backup or command that reads for so long; the store grows until then",
     "reload-refused": "correct what is named, then `entrepot reload`; the node runs on with what it had",

@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from node.telemetry.durations import LAGS, REQUESTS, Durations
+from protocol.errors import Damaged
 
 MAX_CHILDREN = 256  # Label values of one metric; what comes after them is left out.
 
@@ -73,6 +74,11 @@ Watched: TypeAlias = Literal[
     "entrepot_store_writes_waiting",
     "entrepot_chunk_reads_total",
     "entrepot_blobs_damaged",
+    "entrepot_damaged_places",
+    "entrepot_scrub_read_bytes_total",
+    "entrepot_scrub_damage_found_total",
+    "entrepot_scrub_repaired_total",
+    "entrepot_scrub_completed_timestamp_seconds",
     "entrepot_leased_blobs",
     "entrepot_store_pages_free_bytes",
     "entrepot_store_ballast_held",
@@ -160,6 +166,14 @@ WATCHED: Mapping[Watched, tuple[str, str]] = {
     "entrepot_collected_bytes_total": ("Bytes of the blobs collected.", ""),
     "entrepot_collection_set_aside_total": ("Due rows that are damaged, to be looked at again a day later.", ""),
     "entrepot_uploads_expired_total": ("Uploads that nobody went on with, dropped.", ""),
+    "entrepot_damaged_places": ("Values and chunks that are known to be damaged and not mended yet.", ""),
+    "entrepot_scrub_read_bytes_total": ("Bytes that a scrub read and compared.", ""),
+    "entrepot_scrub_damage_found_total": ("Damaged values and chunks that a scrub met.", ""),
+    "entrepot_scrub_repaired_total": ("Damaged values and chunks that were mended, whoever met them.", ""),
+    "entrepot_scrub_completed_timestamp_seconds": (
+        "When the last whole pass of a scrub ended, in seconds since 1970; 0 where none did.",
+        "",
+    ),
     "entrepot_leased_blobs": ("Blobs that somebody reads: their chunks are not freed.", ""),
     "entrepot_journal_position": ("Local number of the last record in the journal.", ""),
     "entrepot_follower_lag_records": ("Records that a follower of the journal has still before it.", "follower"),
@@ -304,7 +318,10 @@ class Metrics:
         yield _family("entrepot_bugs_total", self._bugs)
         yield _family("entrepot_job_failures_total", self._job_failures)
         for name, read in self._watched.items():
-            yield _family(name, read())
+            try:
+                yield _family(name, read())
+            except Damaged:  # The others are shown all the same, and the alarm for this among them.
+                continue
 
     def _request_families(self) -> Iterator[Metric]:
         text = COUNTED["entrepot_http_requests_total"][1]

@@ -4,7 +4,7 @@
     announce     Announcement      Acknowledgement, when it is done or will not be
     manifest     WhichManifest     ManifestSent
     map          WhichBlob         MapSent
-    chunks       ChunksAsked       the bytes of the blob from that chunk on, and nothing else
+    chunks       ChunksAsked       the bytes of the blob from that chunk on, all or of so many, and nothing else
 
 ``decode`` checks every name and digest in them.
 
@@ -101,11 +101,12 @@ class MapSent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChunksAsked(msgspec.Struct, frozen=True, array_like=True):
-    """The chunks of a blob from *first* to its end."""
+    """The chunks of a blob from *first* on."""
 
     repository: RepositoryName
     digest: Digest
     first: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    count: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # How many; 0: to the end, which older nodes send in any case.
 
 
 Body = TypeVar("Body", bound=msgspec.Struct)

@@ -15,5 +15,6 @@ the socket (mode 0600) is the user that the node runs as, so every call is made 
 * ``peers``        invitations, the authority, trust, other nodes
 * ``activity``     what the node does at the moment
 * ``operation``    alarms, read-only mode, and what the node does at the moment
+* ``scrub``        reading all that is stored, and what is damaged
 * ``status``       is it up, and which version
 """

@@ -1,6 +1,6 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import backup, check, events, images, operation, peers, replication, status, webhooks
+from node.api.admin import backup, check, events, images, operation, peers, replication, scrub, status, webhooks
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
@@ -48,6 +48,9 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", f"{_WEBHOOK}/rotate", "ecr:PutRegistryPolicy", webhooks.rotate),
     Route("POST", f"{_WEBHOOK}/replay", "ecr:PutRegistryPolicy", webhooks.replay),
     Route("POST", f"{_WEBHOOK}/test", "ecr:PutRegistryPolicy", webhooks.test),
+    Route("POST", "/admin/v1/scrub", "entrepot:Scrub", scrub.post_scrub),
+    Route("GET", "/admin/v1/scrub", "entrepot:DescribeScrub", scrub.get_scrub),
+    Route("GET", "/admin/v1/damage", "entrepot:DescribeScrub", scrub.get_damage),
     Route("GET", "/admin/v1/peers", "ecr:DescribeRegistry", peers.get_peers),
     Route("POST", "/admin/v1/invitations", "ecr:PutRegistryPolicy", peers.post_invitation),
     Route("GET", "/admin/v1/authority", "ecr:DescribeRegistry", peers.get_authority),

@@ -164,6 +164,8 @@ def _touched(meta: Meta, txn: ReadTxn, position: int, last: int) -> set[int]:
             if not page:
                 break
             for _, data in page:
+                if data is None:
+                    return set(range(LEAVES))
                 for entry in read_record(data).entries:
                     if isinstance(entry, RepositoryDelete | Unknown):
                         return set(range(LEAVES))  # It may reach everything in it.

@@ -41,6 +41,7 @@ def records(registry: Registry) -> list[Record]:
     before: Record | None = None
     before_hash, found = FIRST, []
     for _, data in rows:
+        assert data is not None
         record = open_record(data, verify)
         assert follows(before, before_hash, record)
         before, before_hash = record, record_hash(data)

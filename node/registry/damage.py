@@ -1,0 +1,243 @@
+"""The list of what is damaged here: what was noticed goes on it, what is mended comes off it.
+
+Whoever meets damage only notes it in memory, for reads write nothing. The job that repairs takes it over, so the list
+outlives a restart and says since when. The alarm ``damaged-content`` is raised for as long as there is one place on it.
+"""
+
+import msgspec
+import structlog
+
+from node.registry.registry import Registry
+from node.store.damage import CHUNKS, DamageRow, Place, State, number_and_index, taken
+from node.store.table import BytesTable, ReadTxn, WriteTxn, is_sealed
+from protocol.auth.caller import Caller
+from protocol.errors import Busy, Damaged, ParameterInvalid
+from protocol.oci.digest import Digest, unpacked
+
+PAGES, TREE = "pages", "tree"
+"""Places that are no rows: a page of ``meta`` that cannot be read (its u64 offset), a table that cannot be walked."""
+
+_FIRST_RETRY, _LAST_RETRY, _LOST_RETRY = 5.0, 600.0, 3600.0  # Seconds.
+
+log = structlog.get_logger()
+
+
+class DamageShown(msgspec.Struct, frozen=True):
+    """One damaged place, for people."""
+
+    place: str  # ``blob sha256:... chunk 3``, ``table images, key ...``
+    state: State
+    since: float  # Seconds since 1970, UTC.
+    tries: int
+    reason: str
+
+
+class DamagePage(msgspec.Struct, frozen=True):
+    """A page of the list, and where the next one begins."""
+
+    damage: list[DamageShown]
+    next: str | None
+
+
+def note_place(registry: Registry, place: Place) -> None:
+    """Take note of damage."""
+    registry.store.meta.noticed.add(place.table, place.key)
+
+
+async def take_over(registry: Registry) -> None:
+    """Put on the list what was noticed and is damaged still; ``Busy`` where nothing can be written."""
+    meta, now = registry.store.meta, registry.now()
+    places = taken(meta.noticed)
+    if not places:
+        return
+
+    def run(txn: WriteTxn) -> list[Place]:
+        new: list[Place] = []
+        for place in places:
+            if _is_listed(registry, txn, place) or not is_damaged(registry, txn, place):
+                continue
+            meta.damages.put(txn, place, DamageRow(now))
+            new.append(place)
+        return new
+
+    try:
+        new = await registry.store.writer.write(run)
+    except Busy:
+        for place in places:
+            note_place(registry, place)
+        raise
+    for place in new:
+        log.error("damaged", what=shown_place(registry, place))
+
+
+def known_damage(registry: Registry, *, limit: int) -> list[tuple[Place, DamageRow]]:
+    """Return what is on the list."""
+    damages = registry.store.meta.damages
+    with registry.store.meta.read() as txn:
+        if not damages.count(txn):
+            return []
+        return [(place, row) for _, place, row in damages.page(txn, limit=limit)]
+
+
+def damage_count(registry: Registry) -> int:
+    """Return how many places are known to be damaged, whether or not they are on the list yet; constant cost."""
+    with registry.store.meta.read() as txn:
+        return registry.store.meta.damages.count(txn) + len(registry.store.meta.noticed)
+
+
+def untried_count(registry: Registry) -> int:
+    """Return how many places nobody tried to mend since they were noticed, or since all was to be tried again."""
+    known = known_damage(registry, limit=1000)
+    untried = len(known) if registry.repairs.is_asked else sum(not row.tries for _, row in known)
+    return untried + len(registry.store.meta.noticed) + registry.repairs.is_busy
+
+
+def load_bad(registry: Registry) -> None:
+    """Remember, at the start, which blobs have bad chunks: they are not served, and a push replaces them."""
+    damages, after = registry.store.meta.damages, b""
+    with registry.store.meta.read() as txn:
+        while page := damages.page(txn, after=after, limit=1000):
+            after = page[-1][0]
+            for _, place, _ in page:
+                if place.table == CHUNKS:
+                    number, index = number_and_index(place)
+                    registry.store.verified.bad.setdefault(number, set()).add(index)
+
+
+def is_due(row: DamageRow, now: float) -> bool:
+    """Whether the place is to be tried again."""
+    if not row.tries:
+        return True
+    pause = _LOST_RETRY if row.state == "lost" else min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(row.tries - 1, 16))
+    return now >= row.tried + pause
+
+
+async def settle(registry: Registry, place: Place, row: DamageRow, *, state: State | None, reason: str) -> None:
+    """Take a place off the list where *state* is ``None``, else note what became of the try."""
+    damages, now = registry.store.meta.damages, registry.now()
+
+    def run(txn: WriteTxn) -> None:
+        if state is None:
+            damages.delete(txn, place)
+        else:
+            damages.put(txn, place, DamageRow(row.since, state, reason[:512], row.tries + 1, now))
+
+    await registry.store.writer.write(run)
+    if state is None:
+        registry.repairs.repaired += 1
+        log.info("repaired", what=shown_place(registry, place))
+    elif (state, reason) != (row.state, row.reason):
+        log.warning("not repaired", what=shown_place(registry, place), state=state, reason=reason)
+
+
+def list_damage(registry: Registry, caller: Caller, *, after: str | None, limit: int) -> DamagePage:
+    """Return a page of the list.
+
+    Raises:
+        Denied: without ``entrepot:DescribeScrub``.
+        ParameterInvalid: *after* is no page.
+    """
+    registry.authorize(caller, "entrepot:DescribeScrub", None)
+    try:
+        start = bytes.fromhex(after or "")
+    except ValueError:
+        raise ParameterInvalid("not a page; begin again without it") from None
+    with registry.store.meta.read() as txn:
+        page = registry.store.meta.damages.page(txn, after=start, limit=limit)
+    rows = [
+        DamageShown(shown_place(registry, place), row.state, row.since, row.tries, row.reason) for _, place, row in page
+    ]
+    return DamagePage(rows, page[-1][0].hex() if len(page) == limit else None)
+
+
+def shown_place(registry: Registry, place: Place) -> str:
+    """Return what a place is called for people."""
+    if place.table == PAGES:
+        return f"meta/data.mdb, the page at byte {int.from_bytes(place.key, 'big')}"
+    if place.table == TREE:
+        return f"meta/data.mdb, pages of table {place.key.decode('ascii', 'replace')}"
+    if place.table != CHUNKS:
+        return f"table {place.table}, key {place.key.hex()}"
+    number, index = number_and_index(place)
+    return f"blob {digest_of_number(registry, number) or number}, chunk {index}"
+
+
+def digest_of_number(registry: Registry, number: int) -> Digest | None:
+    """Return the digest of the blob whose chunks lie under *number*, where that can be said."""
+    with registry.store.meta.read() as txn:
+        try:
+            short = registry.store.meta.blobs.numbers.get(txn, number.to_bytes(8, "big"))
+        except Damaged:
+            return None
+    return None if short is None else unpacked(short)
+
+
+def is_damaged(registry: Registry, txn: ReadTxn, place: Place) -> bool:
+    """Whether the place, which somebody met a moment ago, is damaged still."""
+    if place.table in {PAGES, TREE}:
+        return True
+    if place.table == CHUNKS:
+        return _is_bad(registry, place)
+    table = table_of(registry, place.table)
+    value = None if table is None else raw_value(table, txn, place.key)
+    return value is not None and not is_sealed(place.key, value)
+
+
+def is_mended(registry: Registry, place: Place) -> bool:
+    """Whether a place on the list is known to be whole by now: a push may have replaced it. Constant cost."""
+    if place.table in {PAGES, TREE}:
+        return False
+    if place.table == CHUNKS:
+        return not _is_bad(registry, place)
+    table = table_of(registry, place.table)
+    if table is None:
+        return False
+    with registry.store.meta.read() as txn:
+        value = txn.get(place.key, db=table.db)
+    return value is not None and is_sealed(place.key, value)
+
+
+def table_of(registry: Registry, name: str) -> BytesTable | None:
+    """Return the table of ``meta`` with this name."""
+    return next((one for one in registry.store.meta.tables() if one.name == name), None)
+
+
+def raw_value(table: BytesTable, txn: ReadTxn, key: bytes) -> bytes | None:
+    """Return a value as it is stored, damaged or not; it is found where its key is out of order, too."""
+    value = txn.get(key, db=table.db)
+    if value is not None:
+        return value
+    with txn.cursor(table.db) as cursor:
+        for found, other in cursor:
+            if found == key:
+                return bytes(other)
+    return None
+
+
+def remove_raw(table: BytesTable, txn: WriteTxn, key: bytes) -> None:
+    """Delete a value, also where its key is out of order."""
+    if txn.delete(key, db=table.db):
+        return
+    with txn.cursor(table.db) as cursor:
+        here = cursor.first()
+        while here:
+            if cursor.key() == key:
+                cursor.delete()
+                return
+            here = cursor.next()
+
+
+def _is_bad(registry: Registry, place: Place) -> bool:
+    """Whether a chunk is known to be bad, of a blob that has not got other chunks since."""
+    number, index = number_and_index(place)
+    if index not in registry.store.verified.bad.get(number, ()):
+        return False
+    with registry.store.meta.read() as txn:
+        return registry.store.meta.blobs.is_numbered(txn, number)
+
+
+def _is_listed(registry: Registry, txn: ReadTxn, place: Place) -> bool:
+    try:
+        return registry.store.meta.damages.get(txn, place) is not None
+    except Damaged:
+        return False

@@ -1,0 +1,195 @@
+"""Bytes of blobs and manifests, and chunk maps: mended from chunks that are here, or from another node that has them.
+
+A bad chunk is fetched alone, compared with the map, and written over the bad one, in its place in the file: LMDB would
+look at the page that cannot be read, and give the chunk another place while somebody sends the old one. A chunk that
+matches when it is read again was hurt on its way from the disk, and is left as it is.
+"""
+
+import trio
+from blake3 import blake3
+
+from node.registry.blobs import content_of_number
+from node.registry.check.blobs import root_of
+from node.registry.check.places import is_short
+from node.registry.damage import remove_raw
+from node.registry.mending.lost import Lost
+from node.registry.registry import Registry
+from node.store.blobs import INLINE_SIZE, SEGMENT, BlobRow, Chunked
+from node.store.chunks import chunk_count
+from node.store.damage import Place, number_and_index
+from node.store.table import ReadTxn, WriteTxn
+from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.errors import Damaged
+from protocol.oci.digest import Digest, algorithm, digest_of, packed, unpacked
+from protocol.oci.names import RepositoryName
+
+_MAX_NAMES = 16  # Repositories in whose name others are asked for a blob.
+_NOBODY = "no other node that is in reach has it; it is tried again, and pushing it again mends it at once"
+
+
+async def mend_chunk(registry: Registry, place: Place) -> None:
+    """Give a blob the right bytes of one chunk; ``Lost`` where nobody has them now."""
+    store, (number, index) = registry.store, number_and_index(place)
+    content = content_of_number(registry, number)
+    if content is None:
+        if _is_named(registry, number):
+            raise Lost("the rows of its blob are damaged, too", may_come=True)
+        store.verified.note_good(number, index)  # It was replaced, or is gone.
+        return
+    expected = content.hashes[index * 32 : index * 32 + 32]
+    length = min(CHUNK_SIZE, content.row.size - index * CHUNK_SIZE)
+    if await trio.to_thread.run_sync(_matches, registry, number, index, length, expected):
+        store.verified.note_good(number, index)
+        return
+    digest = _digest(registry, number)
+    data = await _fetched(registry, digest, content, index)
+    if data is None:
+        raise Lost(_NOBODY, may_come=True)
+    store.leases.take(number)  # So that its place stays its own: whoever frees chunks looks at leases before.
+    try:
+        if _is_named(registry, number):
+            await trio.to_thread.run_sync(store.chunks.rewrite, number, index, data)
+    except LookupError as error:
+        raise Lost("it is missing, and pushing it again mends it") from error
+    finally:
+        store.leases.release(number)
+    store.verified.note_good(number, index)
+
+
+async def mend_content(registry: Registry, key: bytes) -> None:
+    """Give a small blob or manifest its bytes again; ``Lost`` where nobody has them now."""
+    blobs = registry.store.meta.blobs
+    if not is_short(key):
+        raise Lost("its key is none", is_nobodys=True)
+    with registry.store.meta.read() as txn:
+        try:
+            row = blobs.rows.get(txn, key)
+        except Damaged:  # It is worked out again from these bytes, once they are here.
+            row = BlobRow(INLINE_SIZE, 0, b"", 0)
+    if row is None or row.number:
+        raise Lost("no blob has these bytes", is_nobodys=True)
+    digest = unpacked(key)
+    data = await _fetched(registry, digest, Chunked(row, b""), 0)
+    if data is None:
+        raise Lost(_NOBODY, may_come=True)
+
+    def run(txn: WriteTxn) -> None:
+        if not blobs.is_sound(txn, digest):
+            remove_raw(blobs.contents, txn, key)
+            blobs.contents.put(txn, key, data)
+
+    await registry.store.writer.write(run)
+
+
+async def mend_map(registry: Registry, key: bytes) -> None:
+    """Work out a part of a chunk map from the chunks; from another node where they do not lead to the root."""
+    meta, number = registry.store.meta, int.from_bytes(key[:8], "big")
+    with meta.read() as txn:
+        short = meta.blobs.numbers.get(txn, key[:8])
+        row = None if short is None else meta.blobs.rows.get(txn, short)
+    if short is None or row is None or row.number != number:
+        raise Lost("no blob has this number", is_nobodys=True)
+    segment = int.from_bytes(key[8:], "big")
+    if len(key) != 12 or segment * SEGMENT >= chunk_count(row.size) * 32:
+        raise Lost("its key is none", is_nobodys=True)
+    hashes = await trio.to_thread.run_sync(_hashes_of, registry, row)
+    if root_of(row.size, hashes) != row.root:
+        hashes = await registry.elsewhere.chunk_map(
+            registry, _names(registry, unpacked(short)), unpacked(short), row.root
+        )
+    if not hashes:
+        raise Lost("a chunk is damaged, too, and " + _NOBODY, may_come=True)
+    part = hashes[segment * SEGMENT : (segment + 1) * SEGMENT]
+
+    def run(txn: WriteTxn) -> None:
+        if meta.blobs.is_numbered(txn, number):
+            remove_raw(meta.blobs.maps, txn, key)
+            meta.blobs.maps.put(txn, key, part)
+
+    await registry.store.writer.write(run)
+
+
+async def _fetched(registry: Registry, digest: Digest, content: Chunked, index: int) -> bytes | None:
+    """Return the right bytes of a chunk from another node: as a chunk of a blob, or of the manifest that it is."""
+    row, start = content.row, index * CHUNK_SIZE
+    length = min(CHUNK_SIZE, row.size - start)
+    is_known = bool(row.root)  # Else its size is not known either.
+    names = _names(registry, digest)
+    manifests = [name for name in names if _is_image(registry, name, digest)]
+    if manifests:
+        data = await registry.elsewhere.manifest_bytes(registry, manifests, digest)
+        if data is not None and (len(data) == row.size or not is_known):
+            return data[start : start + length]
+    expected = content.hashes[index * 32 : index * 32 + 32]
+    data = await registry.elsewhere.chunk(registry, names, digest, row.root, index)
+    if data is None or len(data) > length or (is_known and len(data) != length):
+        return None
+    if expected:
+        return data if blake3(data).digest() == expected else None
+    return data if digest_of(data, algorithm(digest)) == digest else None
+
+
+def _names(registry: Registry, digest: Digest) -> list[RepositoryName]:
+    """Return repositories that have the blob, or the image: others know it by the same names."""
+    meta, found = registry.store.meta, list[RepositoryName]()
+    with meta.read() as txn:
+        for number in meta.blobs.repositories(txn, digest, limit=_MAX_NAMES):
+            name = _name(registry, txn, number)
+            if name is not None:
+                found.append(name)
+        for key in meta.repositories.numbers.keys(txn, b"", limit=2**31):
+            if len(found) >= _MAX_NAMES:
+                break
+            if meta.images.alive.bytes.has(txn, key + packed(digest)):
+                name = _name(registry, txn, int.from_bytes(key, "big"))
+                if name is not None and name not in found:
+                    found.append(name)
+    return found
+
+
+def _name(registry: Registry, txn: ReadTxn, number: int) -> RepositoryName | None:
+    try:
+        return registry.store.meta.repositories.name(txn, number)
+    except Damaged:
+        return None
+
+
+def _is_image(registry: Registry, name: RepositoryName, digest: Digest) -> bool:
+    meta = registry.store.meta
+    with meta.read() as txn:
+        try:
+            row = meta.repositories.get(txn, name)
+        except Damaged:
+            return False
+        return row is not None and meta.images.is_alive(txn, row.number, digest)
+
+
+def _is_named(registry: Registry, number: int) -> bool:
+    with registry.store.meta.read() as txn:
+        return registry.store.meta.blobs.is_numbered(txn, number)
+
+
+def _digest(registry: Registry, number: int) -> Digest:
+    with registry.store.meta.read() as txn:
+        short = registry.store.meta.blobs.numbers.get(txn, number.to_bytes(8, "big"))
+    assert short is not None  # It was looked up a moment ago.
+    return unpacked(short)
+
+
+def _matches(registry: Registry, number: int, index: int, length: int, expected: bytes) -> bool:
+    try:
+        return blake3(registry.store.chunks.load(number, index, length)).digest() == expected
+    except Damaged:
+        return False
+
+
+def _hashes_of(registry: Registry, row: BlobRow) -> bytes:
+    """Return the hashes of all chunks of a blob as they are; nothing where one cannot be read."""
+    found = bytearray()
+    try:
+        for index in range(chunk_count(row.size)):
+            length = min(CHUNK_SIZE, row.size - index * CHUNK_SIZE)
+            found += blake3(registry.store.chunks.load(row.number, index, length)).digest()
+    except Damaged:
+        return b""
+    return bytes(found)

@@ -1,0 +1,29 @@
+"""What this node remembers of repairs while it runs."""
+
+from dataclasses import dataclass, field
+
+import trio
+
+
+@dataclass(slots=True)
+class Repairs:
+    """Used on the event loop's thread alone."""
+
+    repaired: int = 0
+    """Places that were mended since the start."""
+    is_asked: bool = False
+    """Everything is to be tried again now, whenever it was tried last."""
+    is_busy: bool = False
+    """Something is being tried at the moment."""
+    wake: trio.Event = field(default_factory=trio.Event)
+    """Set when there is something to do before the next look."""
+
+    def retry_all(self) -> None:
+        """Have everything that is damaged tried again now."""
+        self.is_asked = True
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Have what was noticed looked at now."""
+        self.wake.set()
+        self.wake = trio.Event()

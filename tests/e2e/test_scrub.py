@@ -1,0 +1,131 @@
+"""What the disk of one node got wrong is found by a scrub and healed from another node; without one, it is told."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from tests.e2e import processes
+from tests.e2e.federation import Federation, arrives, found, replicate
+from tests.e2e.images import Image, make_image
+from tests.e2e.pushes import Client
+from tests.e2e.servers import RIVAL, Server, check_store, entrepot, node_environment, start_node
+
+pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry scrubs nothing")
+
+CONFIGURATION = "[scrub]\nrate = 1073741824\n"
+
+
+@pytest.fixture
+def federation(tmp_path: Path, nothing_is_left: None) -> Iterator[Federation]:
+    federation = found(tmp_path)
+    try:
+        replicate(federation, "e2e/")
+        yield federation
+    finally:
+        federation.stop()
+
+
+def scrub(data: Path, *options: str) -> tuple[int, dict[str, object]]:
+    """Run ``entrepot scrub``; return its exit code and what it printed."""
+    done = subprocess.run(
+        entrepot("scrub", "--data", data, "--json", *options),
+        capture_output=True,
+        text=True,
+        env=node_environment(),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def values(data: Path, table: str) -> list[bytes]:
+    """Return the values of a table of a node that is stopped, as they are stored."""
+    with (
+        lmdb.open(str(data / "meta"), readonly=True, lock=False, max_dbs=64, lib_version=0) as env,
+        env.begin() as txn,
+        txn.cursor(env.open_db(table.encode(), txn)) as cursor,
+    ):
+        return [bytes(value) for _, value in cursor]
+
+
+def hurt(file: Path, content: bytes, *, at: int, bits: bytes) -> None:
+    """Change bits of *content*, wherever it lies in the file."""
+    data, where = file.read_bytes(), []
+    start = data.find(content)
+    while start >= 0:
+        where.append(start)
+        start = data.find(content, start + 1)
+    assert where
+    with file.open("r+b") as out:
+        for start in where:
+            out.seek(start + at)
+            out.write(bytes(one ^ bit for one, bit in zip(content[at:], bits, strict=False)))
+
+
+def assert_whole(server: Server, repository: str, image: Image) -> None:
+    client = Client(server)
+    try:
+        got = client.call("GET", f"/v2/{repository}/manifests/1")
+        assert (got.status, got.body) == (200, image.manifest.data)
+        for blob in image.blobs:
+            got = client.call("GET", f"/v2/{repository}/blobs/{blob.digest}")
+            assert (got.status, got.body) == (200, blob.data)
+    finally:
+        client.close()
+
+
+def test_a_flipped_bit_in_a_chunk_and_in_records_is_healed_from_another_node(federation: Federation) -> None:
+    a, b = federation.a.start(), federation.b.start()
+    image = make_image(60, layers=(10, 40_000, 3_000_000))
+    client = Client(a)
+    client.put_image("e2e/scrub", "1", image)
+    client.close()
+    assert arrives(b, "e2e/scrub", "1", image.manifest.digest)
+    federation.b.stop()
+    data = federation.b.data
+    large = max((blob.data for blob in image.blobs), key=len)
+    hurt(data / "chunks/data.mdb", large[1_100_000:1_101_000], at=500, bits=b"\x04")
+    for table in ("images", "tags", "links", "blobs", "heads", "contents"):
+        for value in values(data, table):
+            hurt(data / "meta/data.mdb", value, at=len(value) // 2, bits=b"\x10\x01\x20")
+    b = federation.b.start()
+    code, status = scrub(data, "--wait", "--rate", "1G")
+    assert (code, status["damaged"], status["damage"]) == (0, 0, [])
+    assert int(str(status["repaired"])) >= 8
+    assert_whole(b, "e2e/scrub", image)
+    federation.b.stop()
+    check_store(data, deep=True)
+
+
+def test_what_nobody_has_is_told_and_mended_by_a_push(tmp_path: Path, nothing_is_left: None) -> None:
+    data, port = tmp_path / "alone", processes.free_port()
+    server = start_node(data, port=port, configuration=CONFIGURATION)
+    try:
+        image = make_image(61, layers=(2_000_000,))
+        with closing(Client(server)) as client:
+            client.put_image("e2e/alone", "1", image)
+        large = max((blob.data for blob in image.blobs), key=len)
+        hurt(data / "chunks/data.mdb", large[1_100_000:1_101_000], at=500, bits=b"\x04")
+        code, status = scrub(data, "--wait")
+        assert (code, status["damaged"]) == (1, 1)
+        processes.kill(server.process)  # What is known to be damaged outlives it.
+        server = start_node(data, port=port, configuration=CONFIGURATION)
+        code, status = scrub(data, "--status")
+        assert (code, status["damaged"]) == (1, 1)
+        bad = next(blob.digest for blob in image.blobs if blob.data == large)
+        with closing(Client(server)) as client:
+            assert client.call("GET", f"/v2/e2e/alone/blobs/{bad}").status >= 500
+            assert b'entrepot_alarms{alarm="damaged-content"} 1.0' in client.call("GET", "/metrics").body
+            client.put_image("e2e/alone", "1", image)
+            assert processes.wait_until(lambda: scrub(data, "--status")[0] == 0, patience=30)
+            assert b'entrepot_alarms{alarm="damaged-content"}' not in client.call("GET", "/metrics").body
+        assert_whole(server, "e2e/alone", image)
+    finally:
+        processes.stop(server.process)
+    check_store(data, deep=True)
