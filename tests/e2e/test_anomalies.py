@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry writes plain file
 DISK = ("pwrite64", "writev", "pwritev", "fdatasync", "ftruncate")
 NETWORK = ("sendto", "sendmsg")
 TOMORROW = "+26h"
-DRAWN = 5  # Runs of each day in `make test`.
+DRAWN = 4  # Runs of each day in `make test`.
 STARTS = 3  # In which what a kill left over has to be freed.
 
 

@@ -1,9 +1,10 @@
 """Mixed load with faults for as long as is asked for: nothing is lost, and what a node holds returns to its base.
 
-Promises P1 to P5, P8, P10 and P13 of docs/design/reliability.md. Two nodes of one account, A replicating to B. Clients
-push, pull, move, delete, read ranges and referrers, slowly and at once, go away in the middle, and attack. In the first
-two thirds the nodes are killed, stopped and held (SIGSTOP); in the last one A is only held and attacked, so that what
-it holds before and after can be compared. The wall clock runs sixty times too fast, so that a day's collection happens.
+Promises P1 to P5, P8, P10, P12 and P13 of docs/design/reliability.md. Two nodes of one account, A replicating to B.
+Clients push, pull, move, delete, read ranges and referrers, slowly and at once, go away in the middle, and attack; a
+webhook is told of all; an operator runs commands, backups among them. In the first two thirds the nodes are killed,
+stopped and held (SIGSTOP); in the last one A is only held and attacked, so that what it holds before and after can be
+compared. The wall clock runs sixty times too fast, so that a day's collection happens.
 
 ``E2E_SOAK_MINUTES`` says how long: 3 in ``make soak``, 60 in ``make soak-hour``. The figures go to ``build/soak.json``.
 """
@@ -24,12 +25,15 @@ from random import Random
 
 import pytest
 
+from node.cli.control import Control
 from tests.e2e import load, processes
 from tests.e2e.faults import clock, need, set_clock
 from tests.e2e.federation import Federation, arrives, found, replicate
 from tests.e2e.footprint import Footprint, at_rest, footprint, metrics
 from tests.e2e.images import Blob, image_of
 from tests.e2e.load import Artifacts, Browser, Load, Operator, Ranges, Replicated, Weather
+from tests.e2e.processes import wait_until
+from tests.e2e.receivers import SECRET, Receiver, receiving
 from tests.e2e.servers import RIVAL, ROOT, Server, check_store, node_environment
 from tests.e2e.workload import Ledger, Worker, check, check_all
 
@@ -214,8 +218,11 @@ def test_nothing_is_lost_and_nothing_is_kept(tmp_path: Path) -> None:
     try:
         replicate(federation, "soak/app")
         soak.prepare()
-        with hurried(time_file):
+        with receiving() as receiver, hurried(time_file):
+            tell(federation.a.data, receiver)
             run(soak, figures)
+            figures["told by webhook"] = len(receiver.deliveries)
+            told_of_all(soak, receiver)
     finally:
         federation.stop()
         figures["problems"] = soak.weather.problems
@@ -225,6 +232,23 @@ def test_nothing_is_lost_and_nothing_is_kept(tmp_path: Path) -> None:
     for site in (federation.a, federation.b):
         check_store(site.data, deep=True)
     assert not soak.weather.problems, soak.weather.problems[:20]
+
+
+def tell(data: Path, receiver: Receiver) -> None:
+    """Have the node send its events to *receiver*; stamps of a hurried clock are not looked at."""
+    hook = {"url": f"http://127.0.0.1:{receiver.port}/", "allow_http": True, "allow_addresses": ["127.0.0.1"]}
+    asked = {"webhook": hook, "secret": SECRET, "from": "1"}
+    Control(data).call("PUT", "webhooks/soak", body=json.dumps(asked).encode())
+
+
+def told_of_all(soak: Soak, receiver: Receiver) -> None:
+    """Every acknowledged push of the replicated repository was told."""
+    tags = {tag for replicated in soak.replicated for tag in replicated.pushed}
+
+    def missing() -> set[str]:
+        return tags - set(receiver.tags()["soak/app"])
+
+    assert wait_until(lambda: not missing(), patience=60, interval=1), f"no webhook told of {missing()}"
 
 
 def run(soak: Soak, figures: dict[str, object]) -> None:
@@ -280,6 +304,7 @@ def summary(soak: Soak, samples: Path) -> dict[str, object]:
     numbers = metrics(soak.a())
     return {
         "operations": soak.operations,
+        "load average": os.getloadavg()[1],
         "registers": len(soak.ledger.writes),
         "faults": len(soak.weather.faults),
         "honest requests": len(rows),
