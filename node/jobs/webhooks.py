@@ -35,7 +35,7 @@ from protocol.events.queue import Checkpoint, Delivered, Outcome, Queue, Ref, Re
 from protocol.events.request import webhook_request
 from protocol.oci.names import RepositoryName
 
-PAGE = 100  # Records that are read at once.
+PAGE = 32  # Records that are read at once.
 SAVE = 0.2  # Seconds between two writes of how far a webhook is.
 _LOOK = 10.0  # Seconds between two looks at whether some fail.
 _PAUSE = 30.0  # Seconds after something went wrong here, not there.

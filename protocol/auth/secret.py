@@ -2,6 +2,8 @@
 
 import msgspec
 
+from protocol.errors import Damaged
+
 
 class Secret(msgspec.Struct, frozen=True, array_like=True):
     """Bytes that are printed as ``***``."""
@@ -22,5 +24,7 @@ class StoredSecret(msgspec.Struct, frozen=True, array_like=True):
 
 
 def in_force(secrets: tuple[StoredSecret, ...], now: float) -> tuple[bytes, ...]:
-    """Return the keys that sign at *now*, the newest first."""
+    """Return the keys that sign at *now*, the newest first; ``Damaged`` where a later version sealed them."""
+    if any(one.scheme != "plain" for one in secrets):
+        raise Damaged("a secret that is sealed in a way that this version does not know")
     return tuple(one.secret.value for one in secrets if not one.until or one.until > now)

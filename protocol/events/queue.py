@@ -130,6 +130,8 @@ class Queue:
             for one in checkpoint.behind
         }
 
+        self._failing = {one.repository for one in checkpoint.behind if one.tries}
+
     # Reading.
 
     @property
@@ -219,6 +221,7 @@ class Queue:
                 self._unreached, self._not_before = 0, -inf
                 lane.since = lane.since if lane.tries else now
                 lane.tries += 1
+                self._failing.add(repository)
                 lane.refusals += is_lasting
                 is_over = lane.refusals >= self._attempts if is_lasting else now - lane.since >= self._patience
                 if is_over and may_set_aside:
@@ -251,7 +254,7 @@ class Queue:
     @property
     def failing(self) -> int:
         """Lanes whose first event failed the last time that it was tried."""
-        return sum(lane.tries > 0 for lane in self._lanes.values())
+        return len(self._failing)
 
     @property
     def is_unreached(self) -> bool:
@@ -271,6 +274,7 @@ class Queue:
 
     def _passed(self, repository: RepositoryName, lane: _Lane) -> None:
         lane.waiting.popleft()
+        self._failing.discard(repository)
         lane.tries, lane.refusals, lane.not_before = 0, 0, -inf
         if self._is_level(lane) and not lane.waiting:
             del self._lanes[repository]  # It takes part in the main reading again, with its next event.

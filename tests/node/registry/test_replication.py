@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from node.registry.announcing import acknowledge, announcement, due_images
+from node.registry.events import read_events
 from node.registry.images import delete_image, open_manifest, prepare_manifest
 from node.registry.receiving import is_taken, keep_manifest, show_blob, take_image
 from node.registry.registry import Registry
@@ -278,6 +279,19 @@ async def test_what_came_from_another_registry_is_not_sent_on(layered: Registry)
     assert await due(layered, FAR) == []
     pushed = await push_image(layered, b"2")
     assert await due(layered, FAR) == [pushed]
+
+
+async def test_what_came_from_another_registry_is_told_as_that(layered: Registry) -> None:
+    await take(layered, announced(image(b"1"), 1000, latest=1000))
+    told = read_events(layered, ALICE, after=0, records=9).events[-1]
+    assert (told.kind, told.action, told.tag, told.digest) == (
+        "replication",
+        "REPLICATE",
+        "latest",
+        digest_of(image(b"1")),
+    )
+    assert told.arrival is not None
+    assert told.arrival.source == announced(image(b"1"), 1000).source
 
 
 async def test_who_may_not_replicate_stores_nothing(layered: Registry, world: World) -> None:
