@@ -46,6 +46,7 @@ COMMANDS = {
     "policy": Row("node.cli.policy", "policy", "Policy documents: check them, and see what they decide."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
+    "doctor": Row("node.cli.doctor", "doctor", "Look at all that a node depends on, and say what to do."),
     "top": Row("node.cli.top", "top", "Show what the node does at the moment."),
     "reload": Row("node.cli.reload", "reload", "Take over a changed configuration and certificate."),
     "config": Row("node.cli.config", "config", "The configuration."),

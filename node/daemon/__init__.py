@@ -16,6 +16,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``notify``     tells systemd how the node is
 * ``jobs``       the table of what runs beside the doors
 * ``webhooks``   how webhooks reach their receivers
+* ``doctor``     looks at all that a node depends on
 * ``activity``   what the node does at the moment
 * ``watch``      which numbers the metrics read
 * ``expiry``     when certificates run out

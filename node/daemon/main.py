@@ -25,6 +25,7 @@ from node.daemon.activity import Watcher
 from node.daemon.certificate import ClientCertificate
 from node.daemon.clock import WallClock
 from node.daemon.control import backup_control, peer_control
+from node.daemon.doctor.running import Doctor
 from node.daemon.doors import Door, Listeners, listening, serve_door
 from node.daemon.expiry import Expiry
 from node.daemon.heap import keep_heap, settle_heap
@@ -126,14 +127,13 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 connect = webhook_connect(system_dialer())
                 leaving = Leaving()
                 ready = partial(leaving.condition, partial(condition, registry))
-                node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look)
+                shown = _certificates(identity, certificate)
+                doctor = Doctor(registry, running, peering.mesh, shown, ready)
+                node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look, doctor.examine)
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
                 doors = _doors(listeners, registry, peering, Health(ready, metrics.render), metrics, control)
                 watch_doors(metrics, doors)
-                shown = {"clients": certificate.expires} if certificate.pair is not None else {}
-                if not identity.is_local:
-                    shown["peers"] = Expiry(data / "identity/node.pem").at
                 watch_certificates(metrics, shown)
                 clock = WallClock(registry)
                 vitals = Vitals(registry.alarms, clock, shown, lines)
@@ -208,6 +208,16 @@ async def _serve(
 async def _end_when_lost(writer: Writer, serving: trio.CancelScope) -> None:
     await writer.lost.wait()
     serving.cancel()  # No grace: nothing can be read, and connections that break are tried again.
+
+
+def _certificates(identity: Identity, certificate: ClientCertificate) -> dict[str, Callable[[], float]]:
+    """Return when those run out that are shown, by who sees them. A node that made itself up has no peers."""
+    shown: dict[str, Callable[[], float]] = {}
+    if certificate.pair is not None:
+        shown["clients"] = certificate.expires
+    if not identity.is_local:
+        shown["peers"] = Expiry(identity.folder / "node.pem").at
+    return shown
 
 
 def _doors(

@@ -187,3 +187,34 @@ def push(server: Server, data: bytes) -> str:
     assert client.getresponse().status == 201
     client.close()
     return digest
+
+
+def doctor(data: Path, *options: str) -> tuple[int, dict[str, str]]:
+    done = subprocess.run(
+        entrepot("doctor", "--data", data, "--json", *options),
+        capture_output=True, text=True, env=node_environment(), timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, {one["name"]: one["verdict"] for one in json.loads(done.stdout)["checks"]}
+
+
+def test_the_doctor_sees_what_is_wrong_with_a_node_that_runs_hangs_or_is_stopped(tmp_path: Path) -> None:
+    open_network = '[listen]\nallow_open_network = true\naddress = ["0.0.0.0:0"]\n'
+    with running(tmp_path / "data", configuration="[log]\naccess = true\n") as server:
+        code, found = doctor(server.data)
+        assert (found["state"], found["answer"], found["addresses"]) == ("ok", "ok", "ok")
+        assert code == int("fail" in found.values())  # The machine that runs the test may have a full disk.
+        command("read-only", "on", "--data", server.data)
+        assert doctor(server.data)[1]["read-only"] == "warn"
+        command("read-only", "off", "--data", server.data)
+        (tmp_path / "data.toml").write_text("nonsense")
+        subprocess.run(
+            entrepot("reload", "--data", server.data), env=node_environment(), capture_output=True, check=False
+        )
+        code, found = doctor(server.data)
+        assert (code, found["reload-refused"]) == (1, "fail")
+    code, found = doctor(tmp_path / "data")
+    assert found["open"] == "ok"
+    (tmp_path / "other.toml").write_text(open_network)
+    code, found = doctor(tmp_path / "data", "--config", str(tmp_path / "other.toml"))
+    assert (code, found["addresses"]) == (1, "fail")

@@ -78,6 +78,8 @@ class NodeControl:
 
     reload: Callable[[], Awaitable[Reloaded]]
     activity: Callable[[Caller], Activity]
+    examine: Callable[[], Awaitable[Sequence[msgspec.Struct]]]
+    """What ``entrepot doctor`` shows: a struct for each check."""
 
 
 @dataclass(frozen=True, slots=True)

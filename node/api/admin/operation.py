@@ -26,6 +26,12 @@ async def get_activity(admin: Admin, caller: Caller, _request: Request) -> Respo
     return json(admin.node.activity(caller))
 
 
+async def get_doctor(admin: Admin, caller: Caller, _request: Request) -> Response:
+    """``GET /admin/v1/doctor``: all checks of this node; takes as long as a few syncs."""
+    admin.registry.authorize(caller, "ecr:DescribeRegistry", None)
+    return json({"checks": await admin.node.examine()})
+
+
 async def post_reload(admin: Admin, caller: Caller, _request: Request) -> Response:
     """``POST /admin/v1/reload``: 200 and what came of it; 422 and what is wrong, where nothing was changed."""
     admin.registry.authorize(caller, "ecr:PutAccountSetting", None)

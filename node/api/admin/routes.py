@@ -15,6 +15,7 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", "/admin/v1/version", "ecr:DescribeRegistry", status.get_version),
     Route("GET", "/admin/v1/alarms", "ecr:DescribeRegistry", operation.get_alarms),
     Route("GET", "/admin/v1/activity", "ecr:DescribeRegistry", operation.get_activity),
+    Route("GET", "/admin/v1/doctor", "ecr:DescribeRegistry", operation.get_doctor),
     Route("POST", "/admin/v1/reload", "ecr:PutAccountSetting", operation.post_reload),
     Route("GET", "/admin/v1/read-only", "ecr:GetAccountSetting", operation.get_read_only),
     Route("PUT", "/admin/v1/read-only", "ecr:PutAccountSetting", operation.put_read_only),

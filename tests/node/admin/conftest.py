@@ -20,6 +20,7 @@ from node.api.admin.control import (
     TrustAsked,
     TrustedAccount,
 )
+from node.daemon.doctor.checks import Check, ok
 from node.registry.backup.layout import Certificates
 from node.registry.backup.source import Who
 from node.registry.deliveries import Post, Told
@@ -77,7 +78,10 @@ def node_control() -> NodeControl:
     def activity(_caller: Caller) -> Activity:
         raise Denied("not here")
 
-    return NodeControl(reload, activity)
+    async def examine() -> list[Check]:
+        return [ok("disk", "room", "enough")]
+
+    return NodeControl(reload, activity, examine)
 
 
 def backup_control() -> BackupControl:
