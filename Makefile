@@ -13,7 +13,7 @@ ifneq ($(USABLE),$(FOUND))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench conformance soak soak-hour canaries e2e e2e-go lock setup clean
+.PHONY: help run test check format bench conformance h2spec soak soak-hour canaries e2e e2e-go lock setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## */\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -63,6 +63,10 @@ bench: setup ## measure beside docker-registry and nginx, write bench/results.md
 
 conformance: .venv/.ready ## the OCI conformance suite, profiles 1.0, 1.1 and dev (needs Go)
 	$(BIN)/python -m tests.e2e.conformance
+
+h2spec: .venv/.ready ## h2spec, strict, plain and with TLS (needs Go)
+	GOBIN=$(CURDIR)/build/go go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+	$(BIN)/python -m tests.e2e.h2spec build/go/h2spec
 
 lock: .venv/.ready ## write requirements.lock anew, with the newest versions that pyproject.toml allows
 	deploy/setup/lock.sh

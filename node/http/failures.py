@@ -19,6 +19,10 @@ class Rejected(Exception):
         self.limit = limit  # Name under which the limit that was hit is counted; empty: a breach of protocol.
 
 
+class NotHttp(Exception):
+    """A client speaks something else: no answer of ours is one to it, so the connection is closed without any."""
+
+
 class ClientGone(trio.BrokenResourceError):
     """The client closed or reset the connection or the stream: nobody is left to answer."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import httptools
 
-from node.http.failures import Rejected
+from node.http.failures import NotHttp, Rejected
 from node.http.limits import Limits
 from node.http.target import parse_host, parse_target
 
@@ -75,14 +75,17 @@ def find_head(buffer: bytearray, limits: Limits) -> int:
 
 
 def parse_head(raw: bytes, limits: Limits) -> Head:
-    """Parse one head, as ``find_head`` cut it, or raise ``Rejected``."""
+    """Parse one head, as ``find_head`` cut it, or raise ``Rejected`` or ``NotHttp``."""
     lines = raw.count(b"\r\n")
     if raw.count(b"\n") != lines or raw.count(b"\r") != lines or b"\r\n " in raw or b"\r\n\t" in raw:
         raise Rejected(400, "a line of the head does not end in CRLF, or is folded")
     if lines - 2 > limits.fields:
         raise Rejected(431, "too many header fields", "fields")
-    if raw.count(b" ", 0, raw.index(b"\r\n")) != 2:
+    line = raw[: raw.index(b"\r\n")]
+    if line.count(b" ") != 2:
         raise Rejected(400, "the request line does not have three words")
+    if not line.endswith(b" ") and b" HTTP/" not in line:
+        raise NotHttp
     fields = _Fields()
     parser = httptools.HttpRequestParser(fields)
     try:

@@ -12,7 +12,7 @@ import trio
 
 from node.http.census import Guest
 from node.http.engine import Engine, refuse_foreign, request_id
-from node.http.failures import OUR_FAULT, ClientGone, Rejected, error_body, error_response, is_gone
+from node.http.failures import OUR_FAULT, ClientGone, NotHttp, Rejected, error_body, error_response, is_gone
 from node.http.h1body import Http1Body
 from node.http.h1guard import Head, find_head, parse_head
 from node.http.message import Answered, Pieces, Request, Response, unread_request
@@ -86,6 +86,8 @@ class Http1Connection:
                 return False
             if self._hosts is not None:
                 refuse_foreign(self._hosts, head.host, head.headers)
+        except NotHttp:
+            return False
         except Rejected as rejected:
             await self._refuse(rejected)
             return False

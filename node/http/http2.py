@@ -121,6 +121,8 @@ class Http2Connection:
         self._stalled = 0
         self._header_memory = 0
         self._draining = False
+        self._advertised = self._allowed
+        self._told: int | None = None  # Streams that the client knows it may open; until then it may guess.
 
     async def serve(self, received: bytes) -> bool:
         """Serve until either side ends it; *received* is what was read already.
@@ -236,6 +238,9 @@ class Http2Connection:
                 size = self.h2.remote_settings.header_table_size
                 self.h2.encoder.header_table_size = min(size, ENCODER_TABLE)
                 self._wake(0)
+            case h2.events.SettingsAcknowledged():
+                changed = event.changed_settings.get(SettingCodes.MAX_CONCURRENT_STREAMS)
+                self._told = self._advertised if changed is None else changed.new_value
             case h2.events.WindowUpdated():
                 self._wake(event.stream_id or 0)
             case _:
@@ -275,7 +280,7 @@ class Http2Connection:
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         memory = sum(len(name) + len(value) + 32 for name, value in headers)
         # Counted by our tasks, not by h2's open streams: what was reset may still be at work.
-        if len(self._streams) >= limits.streams:
+        if len(self._streams) >= (limits.streams if self._told is None else self._told):
             self.engine.hit("streams")
             self.reset(event.stream_id, REFUSED_STREAM)
         elif self._header_memory + memory > limits.header_memory:

@@ -529,7 +529,7 @@ async def test_an_unknown_client_has_few_requests_at_work_and_none_is_refused(st
 
     server = await start(handler)
     client = await connect(server)
-    streams = [await client.request() for _ in range(30)]
+    streams = [await client.request() for _ in range(30)]  # Before it has read our settings.
     await wait_all_tasks_blocked(0.05)
     assert running == 16
     first = await client.until(h2.events.RemoteSettingsChanged)
