@@ -25,8 +25,8 @@ CANARIES = (
     Canary(
         "commits are not synced",
         "node/store/meta.py",
-        "        max_readers=MAX_READERS,\n",
-        "        max_readers=MAX_READERS,\n        sync=False,\n",
+        "        sync=sync,\n",
+        "        sync=False,\n",
         ("tests/e2e/test_power.py",),
     ),
     Canary(
@@ -34,11 +34,16 @@ CANARIES = (
         "node/store/ingest.py",
         "            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, data))\n"
         "            self._tail_written",
-        "            trio.lowlevel.spawn_system_task(\n"
-        "                self._sink.writer.write, lambda txn: self._sink.chunks.put(txn, self.number, index, data)\n"
-        "            )\n"
+        "            async def late() -> None:\n"
+        "                await trio.sleep(0.05)\n"
+        "                def put(txn) -> None:\n"
+        "                    self._sink.chunks.put(txn, self.number, index, data)\n"
+        "\n"
+        "                await self._sink.writer.write(put)\n"
+        "\n"
+        "            trio.lowlevel.spawn_system_task(late)\n"
         "            self._tail_written",
-        ("-m", "soak", _ANOMALIES, "-k", "fdatasync-KILL-push"),
+        ("tests/e2e/test_kill.py",),
     ),
     Canary("no grace before collection", "node/store/blobs.py", "DUE_AFTER = 25 * 3600", "DUE_AFTER = 0", (_LIFE,)),
     Canary(
@@ -65,19 +70,19 @@ CANARIES = (
     Canary(
         "the cursor moves before the effect",
         "node/registry/replication.py",
-        "            await registry.store.writer.write(lambda txn: _follow(registry, txn))\n",
-        "            before, journal = [0], registry.store.meta.journal\n"
+        "                await registry.store.writer.write(lambda txn: _follow(registry, txn))\n",
+        "                before, journal = [0], registry.store.meta.journal\n"
         "\n"
-        "            def early(txn: WriteTxn) -> None:\n"
-        "                before[0] = journal.cursor(txn, FOLLOWER)\n"
-        "                journal.move(txn, FOLLOWER, journal.last(txn))\n"
+        "                def early(txn: WriteTxn) -> None:\n"
+        "                    before[0] = journal.cursor(txn, FOLLOWER)\n"
+        "                    journal.move(txn, FOLLOWER, journal.last(txn))\n"
         "\n"
-        "            def late(txn: WriteTxn) -> None:\n"
-        "                journal.move(txn, FOLLOWER, before[0])\n"
-        "                _follow(registry, txn)\n"
+        "                def late(txn: WriteTxn) -> None:\n"
+        "                    journal.move(txn, FOLLOWER, before[0])\n"
+        "                    _follow(registry, txn)\n"
         "\n"
-        "            await registry.store.writer.write(early)\n"
-        "            await registry.store.writer.write(late)\n",
+        "                await registry.store.writer.write(early)\n"
+        "                await registry.store.writer.write(late)\n",
         ("-m", "soak", _ANOMALIES, "-k", "follower and fdatasync"),
     ),
     Canary(
