@@ -18,7 +18,7 @@ from node.daemon.control import who_is
 from node.peers.identity import identity_files, load_identity
 from node.peers.vouching import authority_of, vouch
 from node.registry.backup.archive import Archive, generations, open_archive
-from node.registry.backup.destination import open_destination
+from node.registry.backup.destination import Destination, open_destination
 from node.registry.backup.layout import Manifest
 from node.registry.backup.run import back_up, keep_which
 from node.registry.backup.source import Source, StoppedSource
@@ -103,8 +103,7 @@ def make(
     """Add a generation."""
     with _source(data, (rate or 0) * 2**20) as source, open_destination(dest) as destination, phases(None) as progress:
         manifest = back_up(source, destination, identity=with_identity, progress=progress)
-        archive = Archive(dest)
-        removed = destination.prune(keep_which(archive, last=keep, days=keep_days, now=time.time()))
+        removed, problem = _prune(destination, keep, keep_days)
         written = destination.written
     if as_json:
         print_json({**shown(manifest), "written": written, "removed": removed, "damaged": manifest.damaged})
@@ -116,7 +115,18 @@ def make(
         if removed:
             click.echo(f"Removed generation{'s' if len(removed) > 1 else ''} {', '.join(map(str, removed))}.")
     tell_damage(manifest)
-    context.exit(1 if manifest.damaged else 0)
+    if problem:
+        click.echo(f"entrepot: nothing was removed: {problem}; see `entrepot backup verify {dest}`", err=True)
+    context.exit(1 if manifest.damaged or problem else 0)
+
+
+def _prune(destination: Destination, last: int | None, days: float | None) -> tuple[list[int], str]:
+    """Remove what is not to be kept; return what that was, and why nothing was where a generation cannot be read."""
+    try:
+        keep = keep_which(Archive(destination.root), last=last, days=days, now=time.time())
+        return destination.prune(keep), ""
+    except Damaged as damage:
+        return [], str(damage)
 
 
 @backup.command(epilog=examples("entrepot backup ls /mnt/backup", "entrepot backup ls /mnt/backup --json"))

@@ -110,8 +110,11 @@ class Control:
 
     def send(self, method: str, path: str, body: bytes = b"") -> bytes:
         """Send one of many requests over a connection that is kept, and return its answer as it came; as ``call``."""
-        with self.streaming(method, path, body) as response:
-            return response.read()
+        try:
+            with self.streaming(method, path, body) as response:
+                return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
 
     @contextmanager
     def streaming(self, method: str, path: str, body: bytes = b"") -> Iterator[http.client.HTTPResponse]:

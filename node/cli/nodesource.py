@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from node.cli.control import Control
-from node.cli.failures import NotFound
+from node.cli.failures import Failed, NotFound
 from node.registry.backup.source import Content, Ending, Page, Started
 from protocol.errors import BlobUnknown, Damaged
 from protocol.oci.digest import Digest
@@ -72,9 +72,9 @@ class NodeSource:
                         time.sleep(max(0.0, came / self._rate - (time.monotonic() - began)))
         except NotFound as error:
             raise BlobUnknown(str(error)) from error
-        except (http.client.IncompleteRead, ConnectionError) as error:
+        except (http.client.IncompleteRead, OSError) as error:
             if not self._control.running():
-                raise
+                raise Failed("the node stopped; what was backed up stays: run this again when it is back") from error
             raise Damaged(f"it cannot be read beyond {start + came} bytes; the node's log says why") from error
 
     def sign(self, message: bytes) -> bytes:

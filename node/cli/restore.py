@@ -89,7 +89,7 @@ def _require_authority(manifest: Manifest, data: Path, wanted: str | None) -> No
         if str(identity.registry) != manifest.registry:
             raise Failed(f"{data} has a node of {identity.registry}, and the backup is one of {manifest.registry}")
         ours = identity.authority.fingerprint.hex()
-        if not wanted and ours != theirs:
+        if not wanted and ours != theirs and not identity.is_local:  # Each of those has an authority of its own.
             raise Damaged(
                 f"it is signed under the authority {theirs}, and the node in {data} has {ours}; if that is right, as "
                 "after the loss of an authority, say so with --authority"

@@ -132,9 +132,16 @@ class Destination:
         self.written += len(data)
 
     def prune(self, keep: Iterable[int]) -> list[int]:
-        """Remove every generation but those to *keep*, and what none of them names; return which went."""
-        kept = set(keep)
-        gone = [number for number in generations(self.root) if number not in kept]
+        """Remove every generation but those to *keep*, and what none of them names; return which went.
+
+        Raises:
+            Damaged: the manifest of one to keep cannot be read. Nothing was removed.
+        """
+        kept, there = set(keep), generations(self.root)
+        gone = [number for number in there if number not in kept]
+        if gone:
+            for number in kept & set(there):
+                Archive(self.root).manifest(number)
         for number in gone:
             generation_path(self.root, number).unlink()
         if gone:

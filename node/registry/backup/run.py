@@ -197,7 +197,7 @@ class _Total:
 
 def _blobs(run: _Run, total: _Total) -> Iterator[Row]:
     """Yield where each blob is, after copying what is missing."""
-    known = iter(()) if run.base is None else blob_rows(run.archive, run.base)
+    known = _known(run)
     following = next(known, None)
     waiting: list[tuple[bytes, BlobPlace | int]] = []  # Blobs, and small ones of that size whose segment is to come.
     for key, body in _rows(run, "blobs"):
@@ -216,6 +216,15 @@ def _blobs(run: _Run, total: _Total) -> Iterator[Row]:
             yield from _settled(run, waiting, total)
             waiting = []
     yield from _settled(run, waiting, total)
+
+
+def _known(run: _Run) -> Iterator[tuple[bytes, BlobPlace]]:
+    """Yield where the blobs of the base are, up to the first segment that cannot be read; what follows is copied."""
+    try:
+        if run.base is not None:
+            yield from blob_rows(run.archive, run.base)
+    except Damaged:
+        return
 
 
 def _settled(run: _Run, waiting: list[tuple[bytes, BlobPlace | int]], total: _Total) -> Iterator[Row]:

@@ -488,3 +488,22 @@ async def test_no_byte_of_it_can_be_changed(lived: Registry, backups: Backups, t
                 backups.restore(tmp_path / f"new{number}")
         path.write_bytes(whole)
     assert wrong() == []
+
+
+async def test_what_was_removed_from_it_is_written_again(lived: Registry, backups: Backups) -> None:
+    first, _ = backups.add(backups.source(lived))
+    for path in files(backups.root):
+        if path.parent.name != "generations":
+            path.unlink()
+            backups.add(backups.source(lived))
+            assert path.exists(), path
+    archive = Archive(backups.root)
+    told: list[str] = []
+    verify_backup(archive, trusting, only=None, tell=lambda _, what: told.append(what), progress=nothing)
+    assert told == []
+    generation_path(backups.root, first.generation).write_bytes(b"damaged")
+    latest, _ = backups.add(backups.source(lived))
+    with open_destination(backups.root) as destination, pytest.raises(Damaged):
+        destination.prune([first.generation, latest.generation])
+    assert len(generations(backups.root)) > 2, "nothing was removed"
+    backups.add(backups.source(lived), keep=[latest.generation])
