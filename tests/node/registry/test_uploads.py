@@ -19,6 +19,7 @@ from node.registry.uploads import (
     upload_progress,
 )
 from node.store.blobs import INLINE_SIZE
+from node.store.chunks import DELETE_BATCH
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import (
@@ -348,3 +349,27 @@ async def test_what_is_abandoned_while_nothing_can_be_written_is_freed_later(reg
     registry.store.writer.broken = False
     assert await delete_abandoned(registry) == 1
     assert chunks(registry) == 0
+
+
+async def test_what_was_abandoned_before_a_restart_is_free_afterwards_and_is_used_again(
+    tmp_path: Path, world: World
+) -> None:
+    """An upload has a deadline on disk, its chunks go some at a time, and the file does not grow for more: zot #2598."""
+    big = bytes(2 * DELETE_BATCH * CHUNK_SIZE + 5)
+    async with opened(tmp_path / "other", world, map_size=2**28) as registry:
+        upload = await begin(registry)
+        await append_upload(registry, ALICE, APP, upload, source(big))
+        kept = await begin(registry)
+        world.now += 71 * 3600
+        await append_upload(registry, ALICE, APP, kept, source(b"more"))
+    async with opened(tmp_path / "other", world, map_size=2**28) as registry:
+        world.now += 2 * 3600
+        before, size = registry.store.chunk_writer.commits, registry.store.space.chunks.count().size
+        assert await expire_uploads(registry, after=72 * 3600, idle=300) == 1
+        assert registry.store.chunk_writer.commits - before == 3
+        assert (chunks(registry), registry.counts.uploads) == (0, 1)
+        assert registry.store.space.chunks.count().free > 0.98 * size
+        assert await upload_progress(registry, ALICE, APP, kept) == 4
+        again = await begin(registry)
+        await append_upload(registry, ALICE, APP, again, source(big))
+        assert registry.store.space.chunks.count().size < 1.2 * size
