@@ -354,7 +354,7 @@ async def test_what_is_abandoned_while_nothing_can_be_written_is_freed_later(reg
 async def test_what_was_abandoned_before_a_restart_is_free_afterwards_and_is_used_again(
     tmp_path: Path, world: World
 ) -> None:
-    """An upload has a deadline on disk, its chunks go some at a time, and the file does not grow for more: zot #2598."""
+    """An upload has a deadline on disk, its chunks go a few at a time, the file does not grow for more (zot#2598)."""
     big = bytes(2 * DELETE_BATCH * CHUNK_SIZE + 5)
     async with opened(tmp_path / "other", world, map_size=2**28) as registry:
         upload = await begin(registry)
