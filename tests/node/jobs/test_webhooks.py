@@ -254,6 +254,6 @@ async def test_after_any_kill_all_is_told_in_order(tmp_path: Path) -> None:
                         await trio.lowlevel.checkpoint()
     async with opened(tmp_path / "data", world) as registry, delivering(registry, receiver.connect):
         await receiver.until(lambda: all(set(receiver.taken[name]) == set(pushed[name]) for name in (A, B)))
-    assert sum(map(len, pushed.values())) > 20
+    assert sum(map(len, pushed.values())) >= 12  # One in each life, however slow the machine is.
     for name in (A, B):
         assert list(dict.fromkeys(receiver.taken[name])) == pushed[name]
