@@ -1,5 +1,6 @@
 """How webhooks reach their receivers: the client of ``node.upstream``, with what a webhook says of it."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,7 +8,7 @@ import trio
 
 from node import __version__
 from node.registry.deliveries import Connect, Post, Told
-from node.upstream.client import Client
+from node.upstream.client import Client, retry_after
 from node.upstream.dial import Dialer, tls_context
 from protocol.errors import NotReached, UpstreamFault
 from protocol.events.queue import Refused, Unreached, outcome_of
@@ -37,7 +38,7 @@ def webhook_connect(dialer: Dialer) -> Connect:
                 return Told(Unreached(str(fault)))
             except UpstreamFault as fault:
                 return Told(Refused(str(fault), is_lasting=False))
-            outcome = outcome_of(answer.status, answer.headers.get("retry-after"))
+            outcome = outcome_of(answer.status, retry_after=retry_after(answer, time.time()))
             return Told(outcome, answer.status, answer.body.decode(errors="replace")[:_TEXT])
 
         try:

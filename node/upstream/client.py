@@ -10,6 +10,7 @@ import ssl
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import h11
 import msgspec
@@ -33,6 +34,17 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]  # Lower-case names; of repeated ones the last.
     body: bytes  # At most ``MAX_BODY``.
+
+
+def retry_after(answer: Answer, now: float) -> float:
+    """Return for how many seconds the server asks to be left alone, 0 where it does not; *now* since 1970, UTC."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 class Client:

@@ -284,12 +284,11 @@ class Queue:
         return full * (1 + self._draw()) / 2
 
 
-def outcome_of(status: int, retry_after: str | None) -> Outcome:
-    """Return what an HTTP answer means. *retry_after* is the header, of which only the form in seconds is read."""
+def outcome_of(status: int, *, retry_after: float = 0.0) -> Outcome:
+    """Return what an HTTP answer means; *retry_after*: seconds that it asks to be left alone."""
     if 200 <= status < 300:
         return Delivered()
-    seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0.0
     if 300 <= status < 400:
         return Refused(f"status {status}: redirects are not followed", is_lasting=True)
     is_lasting = 400 <= status < 500 and status not in {408, 425, 429}
-    return Refused(f"status {status}", is_lasting, min(seconds, _MAX_RETRY_AFTER))
+    return Refused(f"status {status}", is_lasting, min(retry_after, _MAX_RETRY_AFTER))

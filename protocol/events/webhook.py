@@ -13,7 +13,7 @@ from msgspec import Meta
 from protocol.errors import RuleInvalid
 from protocol.events.event import KINDS, Event, Kind
 from protocol.oci.names import RepositoryName
-from protocol.rules.outbound import MAX_ALLOWED, Network, Target, allowed_network, target
+from protocol.rules.outbound import MAX_ALLOWED, Network, Target, allowed_network, require_dialable, target
 
 MAX_WEBHOOKS = 64  # Of a node; each is a label of metrics and a handful of tasks.
 MAX_PATTERNS = 100
@@ -71,7 +71,7 @@ def checked(webhook: Webhook) -> Webhook:
         raise RuleInvalid(f"no events are chosen; there are {', '.join(KINDS)}")
     for pattern in webhook.repositories:
         require_pattern(pattern)
-    _ = webhook.target, webhook.networks
+    require_dialable(webhook.target, webhook.networks)
     return webhook
 
 

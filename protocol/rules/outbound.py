@@ -107,6 +107,17 @@ def allowed_network(text: str) -> Network:
     return network
 
 
+def require_dialable(to: Target, allowed: tuple[Network, ...]) -> None:
+    """Raise ``RuleInvalid`` where *to* is an address that will not be dialled; of a name that is seen when it is."""
+    try:
+        address = ipaddress.ip_address(to.host)
+    except ValueError:
+        return
+    why = refusal(address, allowed, is_own=False)
+    if why:
+        raise RuleInvalid(f"{address} is {why}: the rule has to allow that (allow-address)")
+
+
 def refusal(address: Address, allowed: tuple[Network, ...], *, is_own: bool) -> str:
     """Return why *address* must not be dialled, ``""`` where it may.
 

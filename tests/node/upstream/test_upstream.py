@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from node.upstream.client import MAX_BODY, MAX_HEAD, Answer, Client
+from node.upstream.client import MAX_BODY, MAX_HEAD, Answer, Client, retry_after
 from node.upstream.dial import Dialer, is_own_address, system_dialer, tls_context
 from protocol.errors import NotReached, UpstreamFault
 from protocol.rules.outbound import allowed_network, target
@@ -199,6 +199,24 @@ async def test_an_answer_before_the_whole_request_was_read_counts() -> None:
 
     async with server(handle) as port:
         assert (await ask(client(port), b"x" * 2**22)).status == 413
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 59),
+        ("Fri, 31 Dec 1999 23:00:00 GMT", 0),
+        ("", 0),
+        ("soon", 0),
+        ("-5", 0),
+        ("9" * 400, 999_999_999),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 0),
+    ],
+)
+def test_how_long_it_asks_to_be_left_alone(text: str, seconds: float) -> None:
+    assert retry_after(Answer(503, {"retry-after": text}, b""), 946_684_740.0) == seconds
+    assert retry_after(Answer(503, {}, b""), 946_684_740.0) == 0
 
 
 # Where to.

@@ -35,6 +35,9 @@ EVENT = Event(
         ({"url": URL, "repositories": ["team/*/x"]}, "no repository's name"),
         ({"url": URL, "repositories": [""]}, "no repository's name"),
         ({"url": URL, "allow_addresses": ["10.0.0.0/7"]}, "too much"),
+        ({"url": "https://127.0.0.1/"}, "this machine itself"),
+        ({"url": "https://[::ffff:127.0.0.1]/", "allow_addresses": ["10.0.0.0/8"]}, "this machine itself"),
+        ({"url": "https://169.254.169.254/", "allow_addresses": ["169.254.0.0/16"]}, "metadata"),
     ],
 )
 def test_what_is_no_webhook(document: Mapping[str, object], message: str) -> None:
@@ -46,6 +49,12 @@ def test_what_is_no_webhook(document: Mapping[str, object], message: str) -> Non
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(RuleInvalid):
         webhook_name(name)
+
+
+def test_an_address_that_the_rule_names() -> None:
+    for url, allowed in (("https://127.0.0.1/", "127.0.0.1"), ("https://10.1.2.3/", "10.0.0.0/8")):
+        hook = Webhook(url, allow_addresses=(allowed,))
+        assert checked(hook) is hook
 
 
 def test_a_webhook_is_told_of_what_it_asked_for() -> None:
