@@ -37,6 +37,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # Generic in click's st
     epilog=examples(
         "entrepot scrub --data a          # begin now",
         "entrepot scrub --wait --rate 200M",
+        "entrepot scrub --wait --from /backup/a",
         "entrepot scrub --status --json",
     )
 )
@@ -45,11 +46,25 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # Generic in click's st
 @click.option(
     "--rate", type=_Rate(), default=None, metavar="BYTES", help="Read so much a second, as 64M; else as configured."
 )
+@click.option(
+    "--from",
+    "backup",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    metavar="BACKUP",
+    help="Mend from this backup of the node what no other node has.",
+)
 @json_option
 @data_option
 @click.pass_context
 def scrub(
-    context: click.Context, data: Path, *, wait: bool, status_only: bool, rate: int | None, as_json: bool
+    context: click.Context,
+    data: Path,
+    *,
+    wait: bool,
+    status_only: bool,
+    rate: int | None,
+    backup: Path | None,
+    as_json: bool,
 ) -> None:
     """Read and compare all that is stored, and mend it.
 
@@ -59,10 +74,11 @@ def scrub(
     --wait saw.
     """
     control = Control(data)
-    if status_only and (wait or rate is not None):
-        raise click.UsageError("--status begins nothing: it goes with neither --wait nor --rate")
+    if status_only and (wait or rate is not None or backup is not None):
+        raise click.UsageError("--status begins nothing: it goes with none of --wait, --rate and --from")
     if not status_only:
-        status = control.call("POST", "scrub", body=msgspec.json.encode({"rate": rate or 0}))
+        asked = {"rate": rate or 0, "backup": str(backup or "")}
+        status = control.call("POST", "scrub", body=msgspec.json.encode(asked))
         if not wait:
             _print(status, [], as_json=as_json)
             return

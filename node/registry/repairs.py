@@ -1,6 +1,7 @@
 """What this node remembers of repairs while it runs."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import trio
 
@@ -11,6 +12,8 @@ class Repairs:
 
     repaired: int = 0
     """Places that were mended since the start."""
+    backup: Path | None = None
+    """A backup of this node that an operator named, which may have what nobody else has."""
     is_asked: bool = False
     """Everything is to be tried again now, whenever it was tried last."""
     is_busy: bool = False

@@ -14,12 +14,14 @@ document, written once in a while: after a restart it goes on there.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import trio
 from blake3 import blake3
 
+from node.registry.backup.archive import open_archive
 from node.registry.blobs import content_of_number
 from node.registry.damage import PAGES, TREE, damage_count, note_place, untried_count
 from node.registry.registry import Registry
@@ -63,21 +65,25 @@ def load_scrub(registry: Registry) -> None:
             registry.scrubbing.state = msgspec.msgpack.decode(data, type=ScrubState)
 
 
-def start_scrub(registry: Registry, caller: Caller, *, rate: int) -> None:
+def start_scrub(registry: Registry, caller: Caller, *, rate: int, backup: str = "") -> None:
     """Begin a pass now, and try again to mend all that is damaged; one that is under way goes on, at the new rate.
 
     Args:
         registry: to scrub.
         caller: who asks.
         rate: bytes a second; 0: as configured.
+        backup: directory of a backup of this node, which may have what is damaged; nothing: none is known.
 
     Raises:
         Denied: without ``entrepot:Scrub``.
         ParameterInvalid: the rate is none.
+        NotReady: there is no backup in that directory.
     """
     registry.authorize(caller, "entrepot:Scrub", None)
     if rate and rate < _MIN_RATE:
         raise ParameterInvalid(f"rate is at least {_MIN_RATE} bytes a second")
+    if backup:
+        registry.repairs.backup = open_archive(Path(backup)).root
     old = registry.scrubbing.state
     now = msgspec.structs.replace(old.now, rate=rate) if old.is_running else Pass(registry.now(), rate=rate)
     registry.scrubbing.state = msgspec.structs.replace(old, now=now)

@@ -1,6 +1,8 @@
 """What the disk of one node got wrong is found by a scrub and healed from another node; without one, it is told."""
 
+import http.client
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +15,7 @@ from tests.e2e import processes
 from tests.e2e.federation import Federation, arrives, found, replicate
 from tests.e2e.images import Image, make_image
 from tests.e2e.pushes import Client
-from tests.e2e.servers import RIVAL, Server, check_store, entrepot, node_environment, start_node
+from tests.e2e.servers import RIVAL, Server, check_store, command, entrepot, node_environment, start_node
 
 pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry scrubs nothing")
 
@@ -126,6 +128,66 @@ def test_what_nobody_has_is_told_and_mended_by_a_push(tmp_path: Path, nothing_is
             assert processes.wait_until(lambda: scrub(data, "--status")[0] == 0, patience=30)
             assert b'entrepot_alarms{alarm="damaged-content"}' not in client.call("GET", "/metrics").body
         assert_whole(server, "e2e/alone", image)
+    finally:
+        processes.stop(server.process)
+    check_store(data, deep=True)
+
+
+def test_what_nobody_else_has_comes_from_a_backup(tmp_path: Path, nothing_is_left: None) -> None:
+    data, port = tmp_path / "alone", processes.free_port()
+    image = make_image(62, layers=(2_000_000,))
+    server = start_node(data, port=port, configuration=CONFIGURATION)
+    try:
+        with closing(Client(server)) as client:
+            client.put_image("e2e/alone", "1", image)
+            client.put_image("e2e/alone", "2", make_image(63))
+        command("backup", tmp_path / "backup", "--data", data)
+    finally:
+        processes.stop(server.process)
+    large = max((blob.data for blob in image.blobs), key=len)
+    hurt(data / "chunks/data.mdb", large[1_100_000:1_101_000], at=500, bits=b"\x04")
+    for table in ("contents", "journal"):
+        for value in values(data, table):
+            hurt(data / "meta/data.mdb", value, at=len(value) // 2, bits=b"\x10\x01\x20")
+    server = start_node(data, port=port, configuration=CONFIGURATION)
+    try:
+        code, status = scrub(data, "--wait")
+        assert (code, status["damaged"]) != (0, 0)
+        code, status = scrub(data, "--wait", "--from", str(tmp_path / "backup"))
+        assert (code, status["damage"]) == (0, [])
+        assert_whole(server, "e2e/alone", image)
+    finally:
+        processes.stop(server.process)
+    check_store(data, deep=True)
+
+
+def test_a_file_that_is_cut_under_a_running_node_does_not_end_it(tmp_path: Path, nothing_is_left: None) -> None:
+    """As a sector that cannot be read: what is read through the map of it would be SIGBUS."""
+    data, port = tmp_path / "cut", processes.free_port()
+    server = start_node(data, port=port, configuration=CONFIGURATION)
+    try:
+        images = [make_image(70 + number, layers=(3_000_000,)) for number in range(3)]
+        with closing(Client(server)) as client:
+            for number, image in enumerate(images):
+                client.put_image("e2e/cut", str(number), image)
+        file = data / "chunks/data.mdb"
+        os.truncate(file, file.stat().st_size - 5_000_000)
+        for image in images:
+            for blob in image.layers:
+                with closing(Client(server)) as client:
+                    try:
+                        got = client.call("GET", f"/v2/e2e/cut/blobs/{blob.digest}")
+                        assert got.status >= 500 or got.body == blob.data
+                    except (http.client.HTTPException, OSError):
+                        continue  # Broken off: no 200 that looks whole.
+        code, status = scrub(data, "--wait")
+        assert code == 1
+        assert int(str(status["damaged"])) >= 3
+        with closing(Client(server)) as client:
+            for number, image in enumerate(images):
+                client.put_image("e2e/cut", str(number), image)
+        assert processes.wait_until(lambda: scrub(data, "--status")[0] == 0, patience=30)
+        assert server.process.poll() is None
     finally:
         processes.stop(server.process)
     check_store(data, deep=True)

@@ -13,12 +13,13 @@ class ScrubAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of ``POST /admin/v1/scrub``."""
 
     rate: int = 0  # Bytes a second; 0: as configured.
+    backup: str = ""  # Absolute path of a backup of this node, to mend from.
 
 
 async def post_scrub(admin: Admin, caller: Caller, request: Request) -> Response:
     """``POST /admin/v1/scrub``: a pass begins, or the one under way goes on; 202 and how it stands."""
     asked = await read_decoded(request, ScrubAsked)
-    start_scrub(admin.registry, caller, rate=asked.rate)
+    start_scrub(admin.registry, caller, rate=asked.rate, backup=asked.backup)
     return json(scrub_status(admin.registry, caller), 202)
 
 

@@ -1,13 +1,16 @@
-"""Bytes of blobs and manifests, and chunk maps: mended from chunks that are here, or from another node that has them.
+"""Bytes of blobs and manifests, chunk maps, records: mended from what is here, another node, or a backup.
 
 A bad chunk is fetched alone, compared with the map, and written over the bad one, in its place in the file: LMDB would
 look at the page that cannot be read, and give the chunk another place while somebody sends the old one. A chunk that
 matches when it is read again was hurt on its way from the disk, and is left as it is.
 """
 
+from collections.abc import Callable
+
 import trio
 from blake3 import blake3
 
+from node.registry.backup.archive import find_chunk, find_content, find_record, open_archive
 from node.registry.blobs import content_of_number
 from node.registry.check.blobs import root_of
 from node.registry.check.places import is_short
@@ -19,12 +22,14 @@ from node.store.chunks import chunk_count
 from node.store.damage import Place, number_and_index
 from node.store.table import ReadTxn, WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Damaged
+from protocol.errors import Damaged, NotReady
 from protocol.oci.digest import Digest, algorithm, digest_of, packed, unpacked
 from protocol.oci.names import RepositoryName
+from protocol.sync.record import read_record, record_hash
 
+_NEAR = 100  # Records behind a damaged one among which the next of its writer is, as a rule.
 _MAX_NAMES = 16  # Repositories in whose name others are asked for a blob.
-_NOBODY = "no other node that is in reach has it; it is tried again, and pushing it again mends it at once"
+_NOBODY = "no other node in reach has it; push it again, or name a backup: entrepot scrub --from BACKUP"
 
 
 async def mend_chunk(registry: Registry, place: Place) -> None:
@@ -121,12 +126,63 @@ async def _fetched(registry: Registry, digest: Digest, content: Chunked, index: 
         if data is not None and (len(data) == row.size or not is_known):
             return data[start : start + length]
     expected = content.hashes[index * 32 : index * 32 + 32]
+
+    def is_right(data: bytes) -> bool:
+        if expected:
+            return len(data) == length and blake3(data).digest() == expected
+        return (len(data) == length or not is_known) and digest_of(data, algorithm(digest)) == digest
+
     data = await registry.elsewhere.chunk(registry, names, digest, row.root, index)
-    if data is None or len(data) > length or (is_known and len(data) != length):
+    if data is not None and is_right(data):
+        return data
+    return await trio.to_thread.run_sync(_of_backup, registry, digest, index, is_right)
+
+
+def _of_backup(registry: Registry, digest: Digest, index: int, is_right: Callable[[bytes], bool]) -> bytes | None:
+    try:
+        archive = None if registry.repairs.backup is None else open_archive(registry.repairs.backup)
+        if archive is None:
+            return None
+        small = find_content(archive, digest) if index == 0 else None
+        return small if small is not None and is_right(small) else find_chunk(archive, digest, index, is_right)
+    except (Damaged, NotReady, OSError):  # It is not in reach any more.
         return None
-    if expected:
-        return data if blake3(data).digest() == expected else None
-    return data if digest_of(data, algorithm(digest)) == digest else None
+
+
+async def mend_record(registry: Registry, key: bytes) -> None:
+    """Take a record of the journal from a backup: the hash in the next one, or in the head, says which is right."""
+    journal, position = registry.store.meta.journal, int.from_bytes(key, "big")
+    if registry.repairs.backup is None:
+        raise Lost("a backup of this node has it: entrepot scrub --from BACKUP", may_come=True)
+    hashes = await trio.to_thread.run_sync(_hashes_after, registry, position)
+    root = registry.repairs.backup
+
+    def find() -> bytes | None:
+        return find_record(open_archive(root), position, lambda data: record_hash(data) in hashes)
+
+    try:
+        data = await trio.to_thread.run_sync(find)
+    except (Damaged, NotReady, OSError) as error:
+        raise Lost(f"the backup cannot be read: {error}", may_come=True) from error
+    if data is None:
+        raise Lost("the backup has not got it either", may_come=True)
+
+    def run(txn: WriteTxn) -> None:
+        remove_raw(journal.records, txn, key)
+        journal.records.put(txn, key, data)
+
+    await registry.store.writer.write(run)
+
+
+def _hashes_after(registry: Registry, position: int) -> set[bytes]:
+    """Return the hashes that one of the records may have of which a later one, or the end of a chain, is known."""
+    journal = registry.store.meta.journal
+    with registry.store.meta.read() as txn:
+        found = {head.hash for _, head in journal.heads.sound(txn, b"", limit=2**31)}
+        for _, data in journal.after(txn, position, limit=_NEAR):
+            if data is not None:
+                found.add(read_record(data).prev)
+    return found
 
 
 def _names(registry: Registry, digest: Digest) -> list[RepositoryName]:

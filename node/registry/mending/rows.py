@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from node.registry.damage import note_place, raw_value, remove_raw
-from node.registry.mending.contents import mend_content, mend_map
+from node.registry.mending.contents import mend_content, mend_map, mend_record
 from node.registry.mending.derived import REBUILDS, Mending
 from node.registry.mending.lost import Lost
 from node.registry.mending.missing import find_missing, put_missing
@@ -76,6 +76,8 @@ async def _mend_by_table(registry: Registry, table: BytesTable, key: bytes) -> N
     meta, now = registry.store.meta, registry.now()
     if table.name == "contents":
         await mend_content(registry, key)
+    elif table.name == "journal":
+        await mend_record(registry, key)
     elif table.name == "maps":
         await mend_map(registry, key)
     elif table.name in REPLAYED:
