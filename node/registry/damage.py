@@ -4,12 +4,15 @@ Whoever meets damage only notes it in memory, for reads write nothing. The job t
 outlives a restart and says since when. The alarm ``damaged-content`` is raised for as long as there is one place on it.
 """
 
+import os
+
 import msgspec
 import structlog
 
 from node.registry.registry import Registry
 from node.store.damage import CHUNKS, DamageRow, Place, State, number_and_index, taken
 from node.store.table import BytesTable, ReadTxn, WriteTxn, is_sealed
+from node.store.tree import PAGE, Tree
 from protocol.auth.caller import Caller
 from protocol.errors import Busy, Damaged, ParameterInvalid
 from protocol.oci.digest import Digest, unpacked
@@ -181,6 +184,19 @@ def is_damaged(registry: Registry, txn: ReadTxn, place: Place) -> bool:
     table = table_of(registry, place.table)
     value = None if table is None else raw_value(table, txn, place.key)
     return value is not None and not is_sealed(place.key, value)
+
+
+def is_readable(registry: Registry, place: Place) -> bool:
+    """Whether a page of ``meta``, or all pages of a table, can be read and make sense. Blocks."""
+    meta, file = registry.store.meta, registry.store.path / "meta" / "data.mdb"
+    try:
+        with file.open("rb") as opened, meta.read() as txn:
+            if place.table == TREE:
+                Tree(opened.fileno(), place.key).verify(txn, b"", 2**62)
+                return True
+            return len(os.pread(opened.fileno(), PAGE, int.from_bytes(place.key, "big"))) == PAGE
+    except (OSError, Damaged):
+        return False
 
 
 def is_mended(registry: Registry, place: Place) -> bool:

@@ -7,6 +7,9 @@ step takes some MiB at most, in a thread. Values are read through the map, where
 the process; so that file is read first, page by page, by plain reads, and where one fails, or the file is shorter than
 the engine thinks, the tables are passed over in this pass and the place is told. Chunks never go through the map.
 
+The pages of a table are looked at in the same way, before LMDB goes by what they say: a place or a length that is
+wrong would end the process, too.
+
 What a pass finds goes to the list of damage, by way of those who meet damage anywhere else. Where it is stands in a
 document, written once in a while: after a restart it goes on there.
 """
@@ -30,6 +33,7 @@ from node.store.blobs import Chunked
 from node.store.damage import CHUNKS, Place
 from node.store.directio import MAX_READ, Disk, open_disk
 from node.store.table import WriteTxn
+from node.store.tree import Tree
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged, ParameterInvalid
@@ -59,6 +63,7 @@ class ScrubStatus(msgspec.Struct, frozen=True):
 
 def load_scrub(registry: Registry) -> None:
     """Go on where the last start left off; from the beginning where that is not to be read."""
+    registry.scrubbing.size = (registry.store.path / "meta" / "data.mdb").stat().st_size
     with suppress(Damaged, msgspec.DecodeError), registry.store.meta.read() as txn:
         data = registry.store.meta.documents.get(txn, _DOCUMENT)
         if data is not None:
@@ -190,7 +195,10 @@ def _used(env: Any) -> int:  # noqa: ANN401 - lmdb.Environment.
 
 
 async def _scrub_pages(registry: Registry, at: Pass, disk: Disk) -> _Step:
-    start, end = int.from_bytes(at.after, "big"), _used(registry.store.meta.env)
+    # The file may end before the last page that was given out: what is given back in the same commit is never written.
+    registry.scrubbing.size = max(registry.scrubbing.size, (registry.store.path / "meta" / "data.mdb").stat().st_size)
+    start = int.from_bytes(at.after, "big")
+    end = min(_used(registry.store.meta.env), registry.scrubbing.size // _PAGE_SIZE * _PAGE_SIZE)
     stop = min(end, start + _STEP)
     bad = await trio.to_thread.run_sync(_unreadable, disk, start, stop)
     for offset in bad:
@@ -225,7 +233,8 @@ async def _scrub_table(registry: Registry, at: Pass) -> _Step:
         return _Step(None, 0, 0)
 
     def run() -> Any:  # noqa: ANN401 - Scanned.
-        with meta.read() as txn:
+        with meta.read() as txn, (registry.store.path / "meta" / "data.mdb").open("rb") as file:
+            Tree(file.fileno(), table.name.encode()).verify(txn, at.after, 2 * _VALUES)
             return table.scan(txn, after=at.after, size=_VALUES)
 
     try:

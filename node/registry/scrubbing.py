@@ -39,6 +39,8 @@ class Scrubbing:
     state: ScrubState = field(default_factory=ScrubState)
     read: int = 0  # Bytes since the start,
     found: int = 0  # and places that were damaged.
+    size: int = 0
+    """Of the file of ``meta``, the largest that was seen: it never shrinks by itself."""
     asked: trio.Event = field(default_factory=trio.Event)
     """Set when somebody wants a pass now."""
 

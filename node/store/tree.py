@@ -30,6 +30,7 @@ _BRANCH, _LEAF, _IS_OVERFLOW = 1, 2, 4
 _BIG, _TABLE = 1, 2
 _NONE = 2**64 - 1
 _MAX_DEPTH = 32
+_MAX_WAITING = 10_000  # Pages that are still to be looked at: those of a few branches.
 
 
 class Tree:
@@ -58,6 +59,43 @@ class Tree:
                 if flags & _BIG:
                     found.append((key, where * PAGE + HEAD))
         return found
+
+    def verify(self, _reading: object, first: bytes, size: int) -> None:
+        """Look at all pages that *size* bytes of keys and values from the key *first* on lie in, as LMDB will.
+
+        It believes what a page says of places and lengths, and one that is wrong ends the process. ``Damaged``: so it
+        would be here.
+        """
+        root, end = self._root(), os.fstat(self._fd).st_size // PAGE
+        waiting, seen = [root] if root != _NONE else [], 0
+        while waiting and seen < size:
+            number = waiting.pop()
+            if len(waiting) > _MAX_WAITING:
+                raise Damaged("the pages of a table go round in a circle")
+            page = self._read(number)
+            flags, nodes = _opened(page, number)
+            start = 0 if seen else _first(page, nodes, first, is_branch=bool(flags & _BRANCH))
+            if flags & _BRANCH:
+                for place in range(len(nodes) - 1, start - 1, -1):
+                    low, high, node_flags, _, _ = _node(page, nodes[place])
+                    waiting.append(low | high << 16 | node_flags << 32)
+                continue
+            for place in range(len(nodes)):
+                seen += self._verify_value(page, nodes[place], end)
+
+    def _verify_value(self, page: bytes, at: int, end: int) -> int:
+        low, high, flags, length, data = _node(page, at)
+        size = low | high << 16
+        if data > PAGE or (not flags & _BIG and data + size > PAGE):
+            raise Damaged("a page of the table makes no sense")
+        if flags & _BIG:
+            where = _NUMBER.unpack_from(page, data)[0] if data + _NUMBER.size <= PAGE else end
+            if where >= end:
+                raise Damaged("a page of the table leads out of the file")
+            own, _, kind, pages = _OVERFLOW.unpack(self._read(where, _OVERFLOW.size))
+            if own != where or kind != _IS_OVERFLOW or where + pages > end or HEAD + size > pages * PAGE:
+                raise Damaged(f"page {where} is not that of a value")
+        return int(length + size)
 
     def last_key(self, _reading: object) -> bytes:
         """Return the greatest key, or nothing; as ``places``."""

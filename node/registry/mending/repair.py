@@ -1,10 +1,13 @@
 """Repairs what is on the list of damage, one place after the other, what others depend on first."""
 
+import trio
+
 from node.registry.damage import (
     PAGES,
     TREE,
     is_due,
     is_mended,
+    is_readable,
     known_damage,
     settle,
     shown_place,
@@ -100,7 +103,9 @@ async def _mend(registry: Registry, place: Place) -> None:
         await mend_chunk(registry, place)
         return
     if place.table in {PAGES, TREE}:
-        raise Lost("restore a backup: the page may be any part of the store; a scrub that finds it whole clears this")
+        if not await trio.to_thread.run_sync(is_readable, registry, place):
+            raise Lost("restore a backup: what LMDB finds its way by is damaged, and nothing can be mended with that")
+        return
     table = table_of(registry, place.table)
     if table is not None:
         await mend_row(registry, table, place.key)
