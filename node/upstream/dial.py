@@ -72,14 +72,15 @@ class Dialer:
             return stream
         assert context is not None
         tls = trio.SSLStream(stream, context, server_hostname=target.host, https_compatible=True)
+        is_good = False
         try:
             await tls.do_handshake()
+            is_good = True
         except (trio.BrokenResourceError, ssl.SSLError, ssl.CertificateError) as error:
-            await trio.aclose_forcefully(tls)
             raise NotReached(f"no TLS with {target.authority}: {_tls_reason(error)}") from error
-        except BaseException:
-            await trio.aclose_forcefully(tls)
-            raise
+        finally:
+            if not is_good:
+                stream.socket.close()
         return tls
 
     async def _addresses(self, target: Target) -> list[Address]:
