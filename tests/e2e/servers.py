@@ -20,6 +20,7 @@ from tests.e2e.certificates import Certificates
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_VARIABLES: Mapping[str, str] = {}
+PATIENCE = 90.0  # Seconds that a client waits for an answer: on a disk that others write to as well, a sync takes tens.
 RIVAL = os.environ.get("E2E_REGISTRY") == "docker-registry"
 
 
@@ -52,8 +53,8 @@ class Server:
 def connection(host: str, port: int, ca: Path | None) -> http.client.HTTPConnection:
     """Return a connection that checks the certificate against *ca*, or a plain one."""
     if ca is None:
-        return http.client.HTTPConnection(host, port, timeout=30)
-    return http.client.HTTPSConnection(host, port, timeout=30, context=ssl.create_default_context(cafile=str(ca)))
+        return http.client.HTTPConnection(host, port, timeout=PATIENCE)
+    return http.client.HTTPSConnection(host, port, timeout=PATIENCE, context=ssl.create_default_context(cafile=str(ca)))
 
 
 def entrepot(*arguments: str | Path) -> list[str]:

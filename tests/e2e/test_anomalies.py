@@ -36,6 +36,7 @@ from tests.e2e.workload import Ledger, check
 pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry writes plain files, by other calls")
 
 DISK = ("pwrite64", "writev", "pwritev", "fdatasync", "ftruncate")
+SETUP = ("mkdir", "rename", "fsync")  # With which a first start makes its files.
 NETWORK = ("sendto", "sendmsg")
 TOMORROW = "+26h"
 DRAWN = 4  # Runs of each day in `make test`.
@@ -123,6 +124,14 @@ def test_no_fault_at_any_call_loses_anything(
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize(("syscall", "fault"), [(syscall, fault) for syscall in SETUP for fault in ("KILL", *ERRORS)])
+def test_a_first_start_that_fails_anywhere_can_be_repeated(
+    days: tuple[Day, Day, Day], syscall: str, fault: str, tmp_path: Path
+) -> None:
+    loop(days[0], syscall, fault, tmp_path)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("syscall", ["pwrite64", "fdatasync"])
 def test_no_kill_makes_the_follower_of_the_journal_miss_anything(
     days: tuple[Day, Day, Day], syscall: str, tmp_path: Path
@@ -143,7 +152,7 @@ def test_no_kill_at_any_answer_loses_anything(
 def kinds() -> Iterator[tuple[str, str]]:
     """Yield what is put where: an error of a socket is an everyday thing, and has tests of its own."""
     yield from ((syscall, fault) for syscall in DISK for fault in ("KILL", *ERRORS))
-    yield from ((syscall, "KILL") for syscall in NETWORK)
+    yield from ((syscall, "KILL") for syscall in (*NETWORK, *SETUP))
 
 
 def loop(day: Day, syscall: str, fault: str, folder: Path) -> None:
@@ -159,7 +168,7 @@ def loop(day: Day, syscall: str, fault: str, folder: Path) -> None:
 def calls_of(day: Day, folder: Path) -> Counter[str]:
     """Return how often the busiest thread makes each call where nothing goes wrong."""
     trace, data, ledger = folder / "trace", folder / "data", begin(day, folder)
-    prefix = traced(trace, (*DISK, *NETWORK))
+    prefix = traced(trace, (*DISK, *NETWORK, *SETUP))
     server = start_node(data, port=processes.free_port(), prefix=prefix, variables=day.clock)
     try:
         assert not run(server, ledger, day.steps).refused
