@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from node.config.settings import Config, LimitSettings
+from node.config.settings import Config, LimitSettings, ScrubSettings
 
 LIVE = frozenset(
     (
@@ -19,6 +19,7 @@ LIVE = frozenset(
         "registry.manifest_limit",
         "registry.read_only",
         *(f"limits.{name}" for name in LimitSettings.__struct_fields__),
+        *(f"scrub.{name}" for name in ScrubSettings.__struct_fields__),
         "log.level",
         "log.format",
         "log.access",

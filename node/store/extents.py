@@ -28,6 +28,7 @@ from protocol.errors import Damaged
 
 _BATCH = 16  # Chunks looked up in one transaction.
 MAX_SEEN = 65_536  # Blobs whose chunks are known to be right; some 150 bytes each. Others are compared again.
+COLD = 32  # Chunks that are read from the disk at once.
 
 
 @dataclass(slots=True)
@@ -70,6 +71,8 @@ class Verified:
         self._chunks = chunks
         self._noticed = noticed
         self._seen: dict[int, bytearray] = {}
+        # Their own threads: readers of a disk that hangs leave those that hash and look up names to others.
+        self._cold = trio.CapacityLimiter(COLD)
         self.bad: dict[int, set[int]] = {}
         """Blobs with the chunks of them that did not match: a push of the same digest replaces them."""
         self.cached = 0
@@ -136,7 +139,9 @@ class Verified:
                 whole = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
                 if not ready:
                     expected = hashes[index * 32 : index * 32 + 32]
-                    if not await trio.to_thread.run_sync(_read_and_compare, self._chunks.fd, offset, whole, expected):
+                    if not await trio.to_thread.run_sync(
+                        _read_and_compare, self._chunks.fd, offset, whole, expected, limiter=self._cold
+                    ):
                         self.note_bad(number, index)
                         raise Damaged(f"chunk {index} of blob {number}")
                     self.note(number, range(index, index + 1))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from node.config.settings import Config
 from node.daemon.doctor.checks import Check, fail, ok, warn
 from node.daemon.doctor.configuration import check_certificates, check_configuration
 from node.daemon.doctor.disk import check_disk
@@ -45,6 +46,7 @@ class Doctor:
             *check_network(),
             *check_certificates(expires, now),
             *_peers(self.mesh, registry),
+            *_store(registry, config, now),
             *check_configuration(config, self.running.restart),
         ]
 
@@ -58,6 +60,19 @@ def _alarms(condition: Condition, registry: Registry) -> list[Check]:
         if one.name not in said
     ]
     return found or [ok("node", "state", "pushes and pulls are answered, no alarm is raised")]
+
+
+def _store(registry: Registry, config: Config, now: float) -> list[Check]:
+    state = registry.scrubbing.state
+    if not config.scrub.enabled:
+        return [warn("store", "scrub", "scrub.enabled is off: bad bytes are found when somebody needs them", "set it")]
+    if not state.completed:
+        return [ok("store", "scrub", "not everything was read yet; it begins by itself")]
+    days = (now - state.completed) / 86_400
+    text = f"everything was last read and compared {days:.0f} days ago"
+    if days > 2 * config.scrub.interval_days:
+        return [warn("store", "scrub", text, "`entrepot scrub` begins now; scrub.rate may be too low for this store")]
+    return [ok("store", "scrub", text)]
 
 
 def _peers(mesh: Mesh, registry: Registry) -> list[Check]:

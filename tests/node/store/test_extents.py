@@ -2,16 +2,18 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
+import trio.testing
 from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.store.extents import MAX_SEEN, Leases, Span, Verified
+from node.store.extents import COLD, MAX_SEEN, Leases, Span, Verified
 from node.store.store import Store, open_store
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
@@ -137,3 +139,29 @@ async def test_a_span_says_whether_the_next_one_is_ready(folder: Path, tmp_path:
         came.clear()
         await collect(store, came)
         assert [span.is_followed for span in came] == [True, True, False]
+
+
+async def test_readers_of_a_disk_that_hangs_leave_the_threads_of_others_free(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(store)
+    disk, real = threading.Event(), os.pread
+
+    def hang(fd: int, length: int, offset: int) -> bytes:
+        if length == CHUNK_SIZE:
+            disk.wait(30)
+        return real(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", hang)
+    others = trio.to_thread.current_default_thread_limiter()
+    try:
+        async with trio.open_nursery() as nursery:
+            for _ in range(int(others.total_tokens) + COLD):
+                nursery.start_soon(read, store, 0, 10)
+            await trio.testing.wait_all_tasks_blocked()
+            assert others.available_tokens == others.total_tokens
+            with trio.fail_after(20):
+                assert await trio.to_thread.run_sync(lambda: 1) == 1
+            disk.set()
+    finally:
+        disk.set()
