@@ -124,7 +124,7 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 watch(metrics, registry, peering, lines)
                 reloader = Reloader(running, certificate, registry.alarms)
                 peers = peer_control(identity, peering.mesh, advertised)
-                connect = webhook_connect(system_dialer())
+                connect = webhook_connect(system_dialer(), tracer)
                 leaving = Leaving()
                 ready = partial(leaving.condition, partial(condition, registry))
                 shown = _certificates(identity, certificate)

@@ -1,11 +1,13 @@
 """Which numbers the metrics read when they are asked."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import trio
 
 from node.daemon.doors import Door
 from node.daemon.peering import Peering
+from node.registry.backup.running import last_backup
 from node.registry.damage import damage_count
 from node.registry.registry import Registry
 from node.registry.replication import FOLLOWER, lags
@@ -119,6 +121,7 @@ def _watch_journal(metrics: Metrics, registry: Registry) -> None:
         with store.meta.read() as txn:
             return {FOLLOWER: journal.last(txn) - journal.cursor(txn, FOLLOWER)}
 
+    metrics.watch("entrepot_backup_ended_timestamp_seconds", partial(last_backup, registry))
     metrics.watch("entrepot_journal_position", position)
     metrics.watch("entrepot_follower_lag_records", behind)
 

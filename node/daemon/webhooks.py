@@ -8,6 +8,7 @@ import trio
 
 from node import __version__
 from node.registry.deliveries import Connect, Post, Told
+from node.telemetry.tracing import Tracer, outgoing
 from node.upstream.client import Client, retry_after
 from node.upstream.dial import Dialer, tls_context
 from protocol.errors import NotReached, UpstreamFault
@@ -18,8 +19,8 @@ from protocol.events.webhook import Webhook
 _TEXT = 500  # Characters of an answer that people are shown.
 
 
-def webhook_connect(dialer: Dialer) -> Connect:
-    """Return what opens webhooks."""
+def webhook_connect(dialer: Dialer, tracer: Tracer) -> Connect:
+    """Return what opens webhooks; each try to tell one is a trace of *tracer*'s, which the receiver can go on with."""
 
     @asynccontextmanager
     async def connect(webhook: Webhook) -> AsyncIterator[Post]:
@@ -33,7 +34,9 @@ def webhook_connect(dialer: Dialer) -> Connect:
                     context = await trio.to_thread.run_sync(tls_context, webhook.authority) if target.is_tls else None
                     client = Client(dialer, target, webhook.networks, context)
                 agent = ("user-agent", f"entrepot/{__version__}")
-                answer = await client.request("POST", (agent, *request.headers), request.body, patience=webhook.timeout)
+                with tracer.root("deliver", receiver=target.host):
+                    headers = (agent, *outgoing(), *request.headers)
+                    answer = await client.request("POST", headers, request.body, patience=webhook.timeout)
             except NotReached as fault:
                 return Told(Unreached(str(fault)))
             except UpstreamFault as fault:

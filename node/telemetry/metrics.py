@@ -91,6 +91,7 @@ Watched: TypeAlias = Literal[
     "entrepot_collected_bytes_total",
     "entrepot_collection_set_aside_total",
     "entrepot_uploads_expired_total",
+    "entrepot_backup_ended_timestamp_seconds",
     "entrepot_journal_position",
     "entrepot_follower_lag_records",
     "entrepot_replication_lag_seconds",
@@ -175,6 +176,10 @@ WATCHED: Mapping[Watched, tuple[str, str]] = {
         "",
     ),
     "entrepot_leased_blobs": ("Blobs that somebody reads: their chunks are not freed.", ""),
+    "entrepot_backup_ended_timestamp_seconds": (
+        "When the last backup of the running node was made, in seconds since 1970; 0 where none was.",
+        "",
+    ),
     "entrepot_journal_position": ("Local number of the last record in the journal.", ""),
     "entrepot_follower_lag_records": ("Records that a follower of the journal has still before it.", "follower"),
     "entrepot_replication_lag_seconds": ("Age of the oldest image that a destination lacks.", "destination"),

@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -47,6 +48,14 @@ def test_every_metric_of_the_table_is_there_and_counts(node: Server) -> None:
     assert "entrepot_certificate_expiry_timestamp_seconds{" not in text, "it has no peers, and clients see none"
     assert value(text, "entrepot_uploads_in_progress") == 0
     assert value(text, "entrepot_tasks") > 5
+
+
+def test_the_last_backup_is_remembered(node: Server, tmp_path: Path) -> None:
+    push(node)
+    assert value(metrics(node).decode(), "entrepot_backup_ended_timestamp_seconds") == 0
+    begun = time.time()
+    servers.command("backup", tmp_path / "backup", "--data", node.data)
+    assert value(metrics(node).decode(), "entrepot_backup_ended_timestamp_seconds") >= int(begun)
 
 
 def test_strangers_neither_grow_the_metrics_nor_end_a_line_of_the_log(node: Server) -> None:

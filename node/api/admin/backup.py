@@ -9,6 +9,7 @@ from node.api.admin.answer import Admin, read_body
 from node.http.message import Extent, Piece, Pieces, Request, Response
 from node.registry.backup.running import (
     fix_ending,
+    note_backup,
     open_large,
     read_contents,
     read_record,
@@ -75,9 +76,14 @@ async def get_blob(admin: Admin, caller: Caller, request: Request) -> Response:
 
 
 async def post_signature(admin: Admin, caller: Caller, request: Request) -> Response:
-    """``POST /admin/v1/backup/signature``: the node's signature under a manifest whose hash is the body."""
+    """``POST /admin/v1/backup/signature``: the node's signature under a manifest whose hash is the body.
+
+    It is the last that a backup asks for.
+    """
     admin.registry.authorize(caller, "entrepot:Backup", None)
-    return _packed(admin.backup.sign(await read_body(request)))
+    signature = admin.backup.sign(await read_body(request))
+    await note_backup(admin.registry, caller)
+    return _packed(signature)
 
 
 async def get_identity(admin: Admin, caller: Caller, _request: Request) -> Response:

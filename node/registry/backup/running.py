@@ -1,6 +1,7 @@
 """What a backup is told by a node that runs: as ``source`` has it, asked of the policies first, blobs under a lease."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -21,11 +22,13 @@ from node.registry.blobs import open_chunked
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
-from protocol.errors import BlobUnknown
+from protocol.errors import BlobUnknown, Busy
 from protocol.oci.digest import Digest
 
 ACTION = "entrepot:Backup"
 """What a caller has to be allowed: it reads all that there is."""
+
+_ENDED = "backup-ended"  # In the table of documents.
 
 
 def start_backup(registry: Registry, caller: Caller, who: Who) -> Started:
@@ -81,3 +84,17 @@ def open_large(registry: Registry, caller: Caller, digest: Digest) -> OpenBlob:
         hashes = meta.blobs.hashes(txn, row)
         registry.store.leases.take(row.number)  # Before anything else runs: who deletes the row looks at leases then.
     return open_chunked(registry, row, hashes)
+
+
+async def note_backup(registry: Registry, caller: Caller) -> None:
+    """Remember that a backup was made; where nothing can be written it counts all the same, and is not remembered."""
+    registry.authorize(caller, ACTION, None)
+    now = int(registry.now())
+    with suppress(Busy):
+        await registry.store.writer.write(lambda txn: registry.store.meta.documents.put_number(txn, _ENDED, now))
+
+
+def last_backup(registry: Registry) -> int:
+    """Return when the last backup of this node while it ran was made, in seconds since 1970; 0 where none was."""
+    with registry.store.meta.read() as txn:
+        return registry.store.meta.documents.number(txn, _ENDED)
