@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import report
 from bench.contestants import make_bench
-from bench.parts import manifests, memory, pulls, pushes, replication, scale, uploads
+from bench.parts import collection, manifests, memory, pulls, pushes, replication, scale, uploads
 from bench.rounds import Figure
 
 PARTS = {
@@ -20,6 +20,7 @@ PARTS = {
     "memory": memory.measure,
     "replication": replication.measure,
     "scale": scale.measure,
+    "collection": collection.measure,
 }
 
 

@@ -6,5 +6,6 @@
 * ``pushes``       small images, 8 and 64 at once
 * ``memory``       idle, and with 200 slow readers
 * ``replication``  a 1 GB image from node to node
+* ``collection``   pulls while 100 000 images are collected, and files after churn
 * ``scale``        a long list of tags, and the start of a store of a million manifests
 """
