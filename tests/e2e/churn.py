@@ -9,7 +9,9 @@ from tests.e2e.pushes import Client
 from tests.e2e.servers import Server, command
 
 SIZES = (2_000, 9_000, 15_000, 40_000, 300_000, 900_000, 1_600_000, 3_300_000)  # Bytes of layers, in turns at random.
-IN_FLIGHT = 16 * 2**20  # Bytes of ``chunks`` that two transactions free, and a push under way takes.
+IN_FLIGHT = (
+    32 * 2**20
+)  # Bytes of ``chunks``: pages that two transactions free, of 16 chunks each, are not used before the third.
 SMALL_IN_FLIGHT = 2 * 2**20  # Bytes of ``meta``, likewise.
 
 
