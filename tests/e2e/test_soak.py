@@ -95,7 +95,7 @@ class Soak:
         """Run everything but the workers for the length of the block."""
         stopping = threading.Event()
         a, b, ranges, artifacts = (Browser(self.a), Browser(self.b), Browser(self.a), Browser(self.a))
-        replicated = Replicated("soak/app", a, b, self._random())
+        replicated = Replicated("soak/app", a, b, self.weather, self._random())
         self.replicated.append(replicated)
         operator = Operator(self.federation.a.data, self.folder / "backup")
         aborting, attacking = self._random(), self._random()

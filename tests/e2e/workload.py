@@ -26,6 +26,7 @@ Key: TypeAlias = tuple[str, str, str]
 REPOSITORIES = ("kill/one", "kill/two")
 TAGS = ("a", "b", "c", "d")
 BROKEN = (OSError, http.client.HTTPException)
+RECENT = 600.0  # Seconds: less than a day of a node whose clock is hurried.
 SIZES = (10, 3000, 17_000, 17_000, 70_000, 1_500_000)  # Around what is stored inline (16 320 bytes) and a chunk.
 
 
@@ -46,6 +47,7 @@ class Pushed:
     repository: str
     manifest: Blob
     blobs: tuple[str, ...]
+    when: float  # time.monotonic()
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Ledger:
 
     def note(self, repository: str, image: Image) -> Pushed:
         """Take note of an image that is about to be pushed."""
-        pushed = Pushed(repository, image.manifest, tuple(blob.digest for blob in image.blobs))
+        pushed = Pushed(repository, image.manifest, tuple(blob.digest for blob in image.blobs), time.monotonic())
         with self.lock:
             self.images[image.manifest.digest] = pushed
         return pushed
@@ -137,8 +139,11 @@ class Worker(threading.Thread):
         self._put_manifest(tag, self._ledger.note(repository, image))
 
     def _move(self) -> None:
-        """Put a manifest that is, or was, there once more under another tag."""
-        if known := self._known_image():
+        """Put a manifest that is, or was, there once more under another tag.
+
+        Not one from long ago: where it was deleted its blobs may be collected by now.
+        """
+        if (known := self._known_image()) and time.monotonic() - known.when < RECENT:
             self._put_manifest(self._random.choice(TAGS), known)
 
     def _put_manifest(self, tag: str, image: Pushed) -> None:
