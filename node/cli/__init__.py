@@ -19,6 +19,9 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``nodesource``   a running node as the source of a backup
 * ``restore``      a data directory made of a backup
 * ``progress``     how far a long command is, on a terminal
+* ``doctor``       what is wrong, and what to do about it
+* ``top``          what the node does at the moment
+* ``picture``      what ``top`` shows, worked out from two looks
 * ``check``        whether the store of a stopped node is as it has to be
 * ``scrub``        all that is stored is read and compared
 * ``replication``  replication rules and what they have done
