@@ -26,7 +26,7 @@ from node.registry.deliveries import (
 )
 from node.registry.delivery import Delivery
 from node.registry.events import event_at, events_after, readable_from
-from node.registry.registry import Registry
+from node.registry.registry import Changes, Registry
 from node.registry.webhooks import failing_webhooks
 from protocol.auth.secret import in_force
 from protocol.errors import Busy, Damaged
@@ -119,7 +119,8 @@ class Deliverer:
         self._post = post
         self._name = name
         self._stored = stored
-        self._wake = trio.Event()
+        self._news = Changes()  # Something was pushed, or a delivery ended.
+        self._moved = Changes()  # The queue has taken what was new.
         self._live = registry.deliveries.setdefault(name, Delivery())
         with registry.store.meta.read() as txn:
             checkpoint = load_checkpoint(registry, txn, name)
@@ -155,13 +156,14 @@ class Deliverer:
                 nursery.start_soon(self._watch_journal)
                 nursery.start_soon(self._save_forever)
                 while True:
-                    self._wake = trio.Event()
+                    news = self._news.next()
                     await self._read()
+                    self._moved.notify()
                     now = trio.current_time()
                     for repository, ref in self._queue.due(now):
                         nursery.start_soon(self._send, repository, ref)
                     with trio.move_on_at(self._queue.deadline(now)):
-                        await self._wake.wait()
+                        await news.wait()
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _PARTING), suppress(Busy):
                 await self._save()
@@ -169,7 +171,7 @@ class Deliverer:
     async def _watch_journal(self) -> None:
         while True:
             changed = self._registry.changes.next()
-            self._wake.set()
+            self._news.notify()
             await changed.wait()
 
     async def _read(self) -> None:
@@ -211,7 +213,7 @@ class Deliverer:
         self._took(repository, ref, told.outcome)
         is_failing = bool(self._queue.failing or self._queue.is_unreached)
         self._live.failing_since = (self._live.failing_since or now) if is_failing else None
-        self._wake.set()
+        self._news.notify()
 
     def _took(self, repository: RepositoryName, ref: Ref, outcome: Outcome) -> None:
         may = len(self._live.aside) < MAX_ASIDE
@@ -253,8 +255,7 @@ class Deliverer:
 
     async def _dirty(self) -> None:
         while not self._unsaved():
-            await self._wake.wait()
-            await trio.sleep(SAVE)
+            await self._moved.next().wait()
 
     def _unsaved(self) -> bool:
         return bool(self._aside or self._made_good or self._queue.checkpoint(trio.current_time()) != self._saved)

@@ -147,6 +147,22 @@ async def test_a_repository_that_is_refused_is_set_aside_and_holds_up_none(regis
     assert failing_webhooks(registry) == ""
 
 
+async def test_what_is_told_after_a_pause_is_written_too(registry: Registry) -> None:
+    failed: list[str] = []
+
+    async def answer(_: Receiver, what: str) -> Told:
+        failed.append(what)
+        return OK if len(failed) > 4 else Told(Refused("status 503", is_lasting=False), 503)
+
+    receiver = Receiver(answer)
+    await put(registry)
+    async with delivering(registry, receiver.connect):
+        await push(registry, A, "1")
+        await receiver.until(lambda: receiver.taken[A] == ["1"])
+        await receiver.until(lambda: place(registry) == Checkpoint(2))
+    assert len(failed) == 5
+
+
 async def test_one_that_stalls_does_not_slow_the_others(registry: Registry) -> None:
     async def answer(_: Receiver, what: str) -> Told:
         if what.startswith("a"):
