@@ -7,6 +7,7 @@ import msgspec
 
 from node.api.admin.answer import Admin, read_body
 from node.http.message import Extent, Piece, Pieces, Request, Response
+from node.registry.backup.layout import is_message
 from node.registry.backup.running import (
     fix_ending,
     note_backup,
@@ -81,7 +82,10 @@ async def post_signature(admin: Admin, caller: Caller, request: Request) -> Resp
     It is the last that a backup asks for.
     """
     admin.registry.authorize(caller, "entrepot:Backup", None)
-    signature = admin.backup.sign(await read_body(request))
+    text = await read_body(request)
+    if not is_message(text):
+        raise ParameterInvalid("this is no manifest of a backup, and nothing else is signed here")
+    signature = admin.backup.sign(text)
     await note_backup(admin.registry, caller)
     return _packed(signature)
 

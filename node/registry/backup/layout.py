@@ -170,6 +170,11 @@ def message(manifest: bytes) -> bytes:
     return _DOMAIN + blake3(manifest).digest()
 
 
+def is_message(text: bytes) -> bool:
+    """Whether *text* is what a node signs for a backup, and could be nothing else that it signs."""
+    return text.startswith(_DOMAIN) and len(text) == len(_DOMAIN) + 32
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the bytes that are signed."""
     return _encode(manifest)

@@ -55,6 +55,9 @@ from protocol.sync.record import record_hash
 _JOURNAL_PART = (
     2**20
 )  # Bytes: a last part that is smaller is written anew with what follows, so that they do not pile up.
+_WAITING = (
+    50_000  # Rows that wait for a segment of small blobs, some 10 MB: of few that are new it is not worth one each.
+)
 _decode_size = msgspec.msgpack.Decoder(tuple[int, bool]).decode
 
 
@@ -199,7 +202,8 @@ def _blobs(run: _Run, total: _Total) -> Iterator[Row]:
     """Yield where each blob is, after copying what is missing."""
     known = _known(run)
     following = next(known, None)
-    waiting: list[tuple[bytes, BlobPlace | int]] = []  # Blobs, and small ones of that size whose segment is to come.
+    waiting: list[tuple[bytes, BlobPlace | None]] = []  # Blobs, and small ones whose segment is to come.
+    missing = 0
     for key, body in _rows(run, "blobs"):
         size, is_large = _decode_size(body)
         while following is not None and following[0] < key:
@@ -211,10 +215,11 @@ def _blobs(run: _Run, total: _Total) -> Iterator[Row]:
         elif old is not None and old.segment and _is_there(run, old.segment, total):
             waiting.append((key, old))
         else:
-            waiting.append((key, size))
-        if sum(isinstance(place, int) for _, place in waiting) >= MAX_CONTENTS:
+            waiting.append((key, None))
+            missing += 1
+        if missing == MAX_CONTENTS or len(waiting) == _WAITING:
             yield from _settled(run, waiting, total)
-            waiting = []
+            waiting, missing = [], 0
     yield from _settled(run, waiting, total)
 
 
@@ -227,9 +232,9 @@ def _known(run: _Run) -> Iterator[tuple[bytes, BlobPlace]]:
         return
 
 
-def _settled(run: _Run, waiting: list[tuple[bytes, BlobPlace | int]], total: _Total) -> Iterator[Row]:
+def _settled(run: _Run, waiting: list[tuple[bytes, BlobPlace | None]], total: _Total) -> Iterator[Row]:
     """Copy small blobs as one segment, and yield where all of *waiting* are."""
-    missing = [key for key, place in waiting if isinstance(place, int)]
+    missing = [key for key, place in waiting if place is None]
     found: list[Row] = []
     for key, content in zip(missing, run.source.contents(missing) if missing else [], strict=True):
         if content.what:
@@ -239,7 +244,7 @@ def _settled(run: _Run, waiting: list[tuple[bytes, BlobPlace | int]], total: _To
     name = run.destination.put_segment("contents", found) if found else b""
     sizes = {key: len(content) for key, content in found}
     for key, place in waiting:
-        if isinstance(place, int):
+        if place is None:
             if key not in sizes:
                 continue
             place = BlobPlace(sizes[key], name)  # noqa: PLW2901 - what was waited for.
