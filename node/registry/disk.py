@@ -11,10 +11,11 @@ async def look_at_disk(registry: Registry) -> None:
     """Take back the ballast where there is room, try a writer that failed, and keep the alarms."""
     store, alarms = registry.store, registry.alarms
     held = await trio.to_thread.run_sync(store.space.hold_ballast)
-    is_full = store.space.is_full()
+    writers = store.writer, store.chunk_writer
+    failed = [writer for writer in writers if not await writer.probe()]
+    is_full = store.space.is_full() or any(writer.is_full for writer in writers)
     room = f"{store.space.free()} bytes are left" if held else "others took even what was kept for deletes to grow into"
     alarms.keep("disk-full", f"pushes are refused: {room}" if is_full else "")
-    failed = [writer for writer in (store.writer, store.chunk_writer) if not await writer.probe()]
     alarms.keep("disk-failed", "a write failed; pushes are refused, and tried again" if failed else "")
     ages = {name: readers.look() for name, readers in store.readers.items()}
     oldest = max(ages, key=ages.__getitem__)

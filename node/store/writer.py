@@ -62,6 +62,8 @@ class Writer:
         self._jobs = jobs
         self.broken = False
         """A commit failed, and not for want of room: nothing is written until a ``probe`` comes through."""
+        self.is_full = False
+        """The last group had a write that found no room, whatever the file system says: a quota does not show there."""
         self.lost = trio.Event()
         """Set when nothing can be read any more, either."""
         self.commits = 0
@@ -92,14 +94,15 @@ class Writer:
         return await self._write(run)
 
     async def probe(self) -> bool:
-        """Try whether a writer that is ``broken`` can write again; return whether it can."""
-        if self.broken and not self.lost.is_set():
+        """Try whether a writer that is ``broken``, or found no room, can write again; return whether it is sound."""
+        if (self.broken or self.is_full) and not self.lost.is_set():
             try:
                 await self._write(_touch)
             except Busy:
-                return False
+                return not self.broken
+            if self.broken:
+                log.warning("the disk works again")
             self.broken = False
-            log.warning("the disk works again")
         return not self.broken
 
     async def _write(self, run: Callable[[WriteTxn], Result]) -> Result:
@@ -161,6 +164,7 @@ async def _write_forever(
                 if not _can_read(env):
                     writer.lost.set()
             writer.durations.observe(perf_counter() - began)
+            writer.is_full = any(isinstance(job.error, StoreFull) for job in group)
             writer.writes += len(group)
             writer.commits += 1
             for job in group:

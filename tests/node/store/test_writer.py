@@ -5,6 +5,7 @@ import resource
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, get_ident
 
@@ -95,6 +96,20 @@ async def test_a_full_store_refuses_and_goes_on(meta: Meta, table: BytesTable, n
         assert not writer.broken
         assert await writer.write(last) == b"3"
     assert keys(meta, table) == [b"1", b"3"]
+
+
+@NESTED_OR_FLAT
+async def test_that_no_room_was_found_is_told_until_a_write_comes_through(
+    meta: Meta, table: BytesTable, nested: bool
+) -> None:
+    async with open_writer(meta.env, nested=nested) as writer:
+        assert await writer.probe()
+        for end in (writer.probe, partial(writer.write, put(table, b"1"))):
+            with pytest.raises(StoreFull):
+                await writer.write(put(table, b"2", 2**23))
+            assert (writer.is_full, writer.broken) == (True, False)
+            assert await end()
+            assert not writer.is_full
 
 
 @NESTED_OR_FLAT
