@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import report
 from bench.contestants import make_bench
-from bench.parts import collection, manifests, memory, pulls, pushes, replication, scale, uploads
+from bench.parts import collection, engine, manifests, memory, pulls, pushes, replication, scale, uploads
 from bench.rounds import Figure
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
     "uploads": uploads.measure,
     "pushes": pushes.measure,
     "memory": memory.measure,
+    "engine": engine.measure,
     "replication": replication.measure,
     "scale": scale.measure,
     "collection": collection.measure,

@@ -72,8 +72,8 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     connections: Annotated[Count, Meta(description="Open connections in all.")] = 4096
     connections_each: Annotated[Count, Meta(description="Open connections of one client address.")] = 1024
-    strangers: Annotated[Count, Meta(description="Those without a request at work whose client is not known.")] = 1024
-    strangers_each: Annotated[Count, Meta(description="The same of one client address.")] = 256
+    strangers: Annotated[Count, Meta(description="Those without a request at work whose client is not known.")] = 2048
+    strangers_each: Annotated[Count, Meta(description="The same of one client address.")] = 1008
     streams: Annotated[int, Meta(ge=1, le=1000, description="HTTP/2 requests at once on one connection.")] = 100
     streams_unknown: Annotated[
         int, Meta(ge=1, le=1000, description="The same until one was answered well; more of them wait.")

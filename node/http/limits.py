@@ -52,11 +52,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Open connections in all: 40 KiB each when idle."""
     connections_each: int = 1024
     """Open connections of one address. A CI farm behind one NAT address is a legitimate client."""
-    strangers: int = 1024
+    strangers: int = 2048
     """Connections without a request at work, of clients that nothing is known of; the one that is silent for longest
     makes room for the next."""
-    strangers_each: int = 256
-    """The same of one address."""
+    strangers_each: int = 1008
+    """The same of one address: a little less than all, for those that were sent away are not gone at once."""
     idle_pressed: float = 10.0
     """Instead of ``idle`` while three quarters of the connections are taken, in all or by the address."""
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import lmdb
 
-from node.store.table import WriteTxn
+from node.store.table import MAX_READERS, WriteTxn
 from node.store.tree import HEAD, PAGE, Tree, head_of
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
@@ -178,7 +178,13 @@ def open_chunks(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False,
     data = path / "data.mdb"
     with (
         lmdb.open(
-            str(path), map_size=map_size, max_dbs=4, max_readers=256, readonly=readonly, sync=sync, lib_version=0
+            str(path),
+            map_size=map_size,
+            max_dbs=4,
+            max_readers=MAX_READERS,
+            readonly=readonly,
+            sync=sync,
+            lib_version=0,
         ) as env,
         data.open("rb") as file,
         data.open("rb") as tree,

@@ -128,12 +128,7 @@ class Verified:
         last = (end - 1) // CHUNK_SIZE
         index = start // CHUNK_SIZE
         while index <= last:
-            with self._chunks.read() as txn:
-                try:
-                    offsets = self._chunks.offsets(txn, number, index, min(_BATCH, last - index + 1))
-                except LookupError as error:
-                    self.note_bad(number, index)
-                    raise Damaged(str(error)) from error
+            offsets = self._offsets(number, index, min(_BATCH, last - index + 1))
             ready = self._is_ready(number, index, offsets[0], size)
             for offset, following in zip(offsets, [*offsets[1:], 0], strict=True):
                 whole = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
@@ -152,6 +147,15 @@ class Verified:
                 ready = following > 0 and self._is_ready(number, index + 1, following, size)
                 yield Span(offset + skip, min(whole, end - index * CHUNK_SIZE) - skip, ready)
                 index += 1
+
+    def _offsets(self, number: int, index: int, count: int) -> list[int]:
+        """Return where chunks lie. Apart, for a transaction has a slot for as long as a suspended function names it."""
+        with self._chunks.read() as txn:
+            try:
+                return self._chunks.offsets(txn, number, index, count)
+            except LookupError as error:
+                self.note_bad(number, index)
+                raise Damaged(str(error)) from error
 
     def _is_ready(self, number: int, index: int, offset: int, size: int) -> bool:
         length = min(CHUNK_SIZE, size - index * CHUNK_SIZE)

@@ -14,13 +14,12 @@ from node.store.journal import Journal
 from node.store.replicas import Replicas
 from node.store.rows import Images, Repositories, Tags
 from node.store.sums import Sums
-from node.store.table import BytesTable, Noticed, ReadTxn, WriteTxn
+from node.store.table import MAX_READERS, BytesTable, Noticed, ReadTxn, WriteTxn
 from node.store.uploads import Uploads
 from protocol.errors import StoreReadOnly
 
 MAP_SIZE = 2**40  # Bytes of address space set aside, not of disk. Never changed while the node runs.
 MAX_TABLES = 64  # LMDB wants to know beforehand; a slot costs 96 bytes in a transaction.
-MAX_READERS = 256  # Threads and then some; each slot is 64 bytes.
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ WriteTxn: TypeAlias = "lmdb.Transaction[bytes]"
 
 Record = TypeVar("Record")
 
+MAX_READERS = 8192
+"""Slots of 64 bytes. A transaction keeps its own until nothing names it any more, also after it has ended: so does each
+request that waits in the function that read; with 256 of them the 257th reader of a large blob got an error."""
 SEAL_SIZE = 9  # Bytes before each body.
 _FORMAT = b"\x01"
 _SENSELESS = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadChecksumError, lmdb.BadValsizeError)

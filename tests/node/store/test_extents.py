@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
@@ -165,3 +166,14 @@ async def test_readers_of_a_disk_that_hangs_leave_the_threads_of_others_free(
             disk.set()
     finally:
         disk.set()
+
+
+async def test_a_reader_that_waits_for_its_client_has_no_slot_of_lmdb(store: Store) -> None:
+    """A transaction keeps its slot while anything names it: with 256 slots the 257th slow reader got an error."""
+    await write(store)
+    suspended = [store.verified.spans(1, SIZE, HASHES, 0, SIZE) for _ in range(50)]
+    async with AsyncExitStack() as stack:
+        for one in suspended:
+            stack.push_async_callback(one.aclose)  # type: ignore[attr-defined] # It is a generator.
+            assert (await anext(one)).length == CHUNK_SIZE
+        assert len(store.chunks.env.readers().splitlines()) < 10
