@@ -151,3 +151,31 @@ def test_a_network_is_not_listened_to_by_accident(built: Built, data: Path) -> N
     )  # fmt: skip
     assert done.returncode == 2
     assert "--allow-open-network" in done.stderr
+
+
+def test_the_demo_of_three_regions_takes_its_steps_in_the_image(built: Built) -> None:
+    """As ``compose.yaml`` has it, but on the host's network: on a named volume that nobody prepared."""
+    shell, folder = built.shell, "/var/lib/entrepot"
+    port, peers = processes.free_port(), processes.free_port()
+    common = ["--network", "host", "--read-only", "--cap-drop", "all", "--volume", f"demo:{folder}"]
+
+    def step(name: str) -> None:
+        podman(
+            shell, "run", "--rm", *common, "--env", f"REGIONS=eu={folder}/eu us={folder}/us",
+            "--volume", f"{ROOT}/deploy/compose/regions.py:/demo/regions.py:ro",
+            "--entrypoint", "/opt/entrepot/bin/python", NAME, "/demo/regions.py", name,
+        )  # fmt: skip
+
+    step("found")
+    podman(
+        shell, "run", "--detach", "--name", "eu", *common, "--env", f"ENTREPOT_DATA={folder}/eu", NAME, "serve",
+        "--listen", f"127.0.0.1:{port}", "--peer-listen", f"127.0.0.1:{peers}",
+    )  # fmt: skip
+    try:
+        assert processes.wait_until(lambda: processes.accepts(port), patience=60)
+        podman(shell, "exec", "eu", "/opt/entrepot/bin/python", "/opt/entrepot/healthcheck.py")
+        step("join")
+        assert "node.pem" in podman(shell, "exec", "eu", "ls", f"{folder}/us/identity")
+    finally:
+        podman(shell, "rm", "--force", "--time", "30", "eu")
+        podman(shell, "volume", "rm", "demo")
