@@ -136,7 +136,7 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, shown)
                 clock = WallClock(registry)
-                vitals = Vitals(registry.alarms, clock, shown, lines)
+                vitals = Vitals(registry.alarms, clock, shown, lines, peering.clocks)
                 outcomes = exporter.outcomes if exporter is not None else {"exported": 0, "dropped": 0}
                 metrics.watch("entrepot_trace_spans_total", lambda: outcomes)
                 access = AccessLog(lines)

@@ -50,6 +50,10 @@ class Peering:
         """Answer peers out of *registry* from now on."""
         self._calls.exchange = Exchange(registry, self._fetcher)
 
+    def clocks(self) -> list[float]:
+        """Return by how many seconds the clock of each peer is ahead of ours."""
+        return [session.agreement.ahead_ms / 1000 for session in self.mesh.sessions()]
+
     async def announce(self, registry: Registry) -> None:
         """Tell destinations what they should have, for ever."""
         await announce_forever(registry, self.mesh, SystemRandom())

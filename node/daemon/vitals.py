@@ -4,7 +4,7 @@ Each look keeps one alarm in accord with what it finds. Whatever has a threshold
 lower one, so that an alarm does not flicker.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from time import monotonic
 
@@ -19,6 +19,7 @@ from node.telemetry.usage import Usage, descriptors, memory
 INTERVAL = 10.0  # Seconds between two looks.
 WEEK, DAY = 7 * 86_400.0, 86_400.0
 LATE = 2.0  # Seconds by which the loop is late that are an alarm: promised are 0.5 at most.
+APART = 60.0  # Seconds between our clock and most peers': further ahead, and they hold our records back.
 _KEPT = 60.0  # Seconds that an alarm about something that happened stays.
 _HIGH, _LOW = 0.9, 0.8  # Shares of a limit at which an alarm is raised and cleared.
 _OFTEN = 3  # Failures of a job, each within ``_SOON`` seconds of the one before.
@@ -29,9 +30,23 @@ class Vitals:
     """Looks after one node."""
 
     def __init__(
-        self, alarms: Alarms, clock: WallClock, certificates: Mapping[str, Callable[[], float]], lines: Lines
+        self,
+        alarms: Alarms,
+        clock: WallClock,
+        certificates: Mapping[str, Callable[[], float]],
+        lines: Lines,
+        ahead: Callable[[], Sequence[float]],
     ) -> None:
-        """*certificates* say when those run out that are shown, by who sees them: seconds since 1970, 0 for none."""
+        """Look after what is given.
+
+        Args:
+            alarms: that are kept in accord with what is found.
+            clock: of the node.
+            certificates: when those run out that are shown, by who sees them: seconds since 1970, 0 for none.
+            lines: of the log.
+            ahead: by how many seconds the clock of each peer is ahead of ours.
+        """
+        self._ahead = ahead
         self._alarms = alarms
         self._clock = clock
         self._certificates = certificates
@@ -49,7 +64,7 @@ class Vitals:
     def look(self) -> None:
         """Look once."""
         now = monotonic()
-        self._alarms.keep("clock-wrong", self._clock.look())
+        self._alarms.keep("clock-wrong", self._clock.look() or self._apart())
         self._alarms.keep("certificate-expiring", self._expiring())
         self._keep_share("descriptors-low", descriptors(), "file descriptors")
         self._keep_share("memory-low", memory(), "bytes of memory")
@@ -71,6 +86,14 @@ class Vitals:
         now = monotonic()
         count, last = self._failures.get(name, (0, -inf))
         self._failures[name] = (count + 1 if now - last < _SOON else 1, now)
+
+    def _apart(self) -> str:
+        """Return how far the peers' clocks are from ours, where most of them are far: it is ours then."""
+        ahead = sorted(self._ahead())
+        middle = ahead[len(ahead) // 2] if len(ahead) > 1 else 0.0  # Of two clocks nobody knows which is wrong.
+        if abs(middle) <= APART:
+            return ""
+        return f"the clocks of most peers are {abs(middle):.0f} s {'ahead of' if middle > 0 else 'behind'} this one"
 
     def _failing(self, now: float) -> str:
         names = [name for name, (count, last) in self._failures.items() if count >= _OFTEN and now - last < _SOON]

@@ -1,6 +1,6 @@
 """The node's own alarms: raised by what is found, gone when it is over."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,8 @@ class Node:
     alarms: Alarms
     lines: Lines
     clock: Clock
-    expires: list[float] = field(default_factory=lambda: [0.0])
+    expires: list[float]
+    ahead: list[float]
     now: float = 0.0
 
     def look(self) -> dict[str, str]:
@@ -40,11 +41,11 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    alarms, clock, expires = Alarms(lambda: 0.0), Clock(), [0.0]
+    alarms, clock, expires, ahead = Alarms(lambda: 0.0), Clock(), [0.0], list[float]()
     with (tmp_path / "log").open("wb") as file:
         lines = Lines(file.fileno())
-    vitals = Vitals(alarms, clock, {"clients": lambda: expires[0]}, lines)  # type: ignore[arg-type]
-    node = Node(vitals, alarms, lines, clock, expires)
+    vitals = Vitals(alarms, clock, {"clients": lambda: expires[0]}, lines, lambda: ahead)  # type: ignore[arg-type]
+    node = Node(vitals, alarms, lines, clock, expires, ahead)
     monkeypatch.setattr(vitals_module, "monotonic", lambda: node.now)
     monkeypatch.setattr(vitals_module, "memory", lambda: Usage(0, 0))
     monkeypatch.setattr(vitals_module, "descriptors", lambda: Usage(1, 100))
@@ -60,6 +61,22 @@ def test_what_the_clock_says(node: Node) -> None:
     assert node.look() == {"clock-wrong": "it is 1970"}
     node.clock.says = ""
     assert node.look() == {}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        ([], ""),
+        ([3600.0], ""),  # Nobody knows whose is wrong; the doctor tells of it.
+        ([0.1, 3600.0, -0.1], ""),
+        ([3600.0, 3601.0, 0.0], "3600 s ahead of this one"),
+        ([-90.0, -91.0], "90 s behind this one"),
+    ],
+)
+def test_a_clock_that_most_peers_disagree_with(node: Node, ahead: list[float], said: str) -> None:
+    node.ahead.extend(ahead)
+    assert said in node.look().get("clock-wrong", "")
+    assert bool(said) == bool(node.look())
 
 
 @pytest.mark.parametrize(
