@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from node.cli.control import Control
-from node.cli.failures import Failed, NotFound
+from node.cli.failures import NotFound
 from node.cli.nodesource import NodeSource
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import Moment, Size, human_size, print_json, print_rows
@@ -25,6 +25,8 @@ from node.registry.backup.source import Source, StoppedSource
 from node.registry.backup.verify import verify_backup
 from node.store.store import open_stopped
 from protocol.errors import Damaged
+
+_FIELDS = ("made", "registry", "node", "software", "position", "blobs", "bytes", "identity")
 
 
 class _Backup(click.Group):
@@ -145,14 +147,14 @@ def ls(dest: Path, *, as_json: bool) -> None:
             [
                 [
                     row["generation"],
-                    Moment(row["made"]),
+                    None if row["made"] is None else Moment(row["made"]),
                     row["registry"],
                     row["node"],
                     row["position"],
                     row["blobs"],
-                    Size(row["bytes"]),
-                    "yes" if row["identity"] else "no",
-                    len(row["damaged"]),
+                    None if row["bytes"] is None else Size(row["bytes"]),
+                    None if row["identity"] is None else "yes" if row["identity"] else "no",
+                    row["wrong"] or str(len(row["damaged"])),
                 ]
                 for row in rows
             ]
@@ -218,8 +220,8 @@ def _listed(archive: Archive, generation: int) -> dict[str, Any]:
     try:
         manifest = archive.manifest(generation)
     except Damaged as damage:
-        raise Failed(f"generation {generation}: {damage}; `entrepot backup verify` says more") from damage
-    return {**shown(manifest), "damaged": manifest.damaged}
+        return {**dict.fromkeys(_FIELDS), "generation": generation, "damaged": [], "wrong": str(damage)}
+    return {**shown(manifest), "damaged": manifest.damaged, "wrong": ""}
 
 
 def shown(manifest: Manifest) -> dict[str, Any]:
