@@ -23,14 +23,15 @@ def test_an_open_reader_is_counted_and_an_ended_one_is_not(tmp_path: Path) -> No
 @pytest.mark.skipif(RIVAL, reason="docker-registry tells other numbers")
 def test_what_a_client_holds_is_seen(plain_server: Server, repository: str) -> None:
     before = at_rest(plain_server, patience=10)
-    clients = [Client(plain_server) for _ in range(5)]
+    clients = [Client(plain_server) for _ in range(20)]
     for client in clients:
         client.open_upload(repository)
     after = footprint(plain_server)
     for client in clients:
         client.close()
-    assert after.uploads == before.uploads + 5
-    assert after.descriptors >= before.descriptors + 5
-    assert after.connections >= before.connections + 5
+    assert after.uploads == before.uploads + 20
+    # Connections of before may be ending still.
+    assert after.descriptors >= before.descriptors + 15
+    assert after.connections >= before.connections + 15
     assert after.memory > 10 * 2**20
     assert not after.is_at_rest
