@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from cryptography import x509
 
 from node.registry.deliveries import (
     MAX_ASIDE,
@@ -99,7 +100,7 @@ async def put_webhook(
     """
     registry.authorize(caller, _CHANGE, None)
     webhook_name(name)
-    checked(webhook)
+    _require_authority(checked(webhook))
     after = None if start is None else position_from(registry, caller, start)
     made = registry.random(KEY_SIZE)
 
@@ -298,6 +299,15 @@ def _required(registry: Registry, txn: ReadTxn, name: str) -> StoredWebhook:
     if stored is None:
         raise WebhookUnknown(f"no webhook {name[:64]}")
     return stored
+
+
+def _require_authority(webhook: Webhook) -> None:
+    """Raise ``RuleInvalid`` where the authority is something else than certificates in PEM."""
+    if webhook.authority:
+        try:
+            x509.load_pem_x509_certificates(webhook.authority.encode())
+        except ValueError:
+            raise RuleInvalid("the authority (ca-file) is not a certificate in PEM") from None
 
 
 def _secret(registry: Registry, key: bytes) -> StoredSecret:

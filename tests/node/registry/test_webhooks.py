@@ -189,6 +189,9 @@ async def test_what_is_refused(registry: Registry) -> None:
         await put(registry, "No")
     with pytest.raises(RuleInvalid, match="in the clear"):
         await put(registry, hook=Webhook("http://ci.example/"))
+    for text in ("x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"):
+        with pytest.raises(RuleInvalid, match="not a certificate"):
+            await put(registry, hook=Webhook("https://ci.example/", authority=text))
     with pytest.raises(ParameterInvalid, match="not a position"):
         await put(registry, start="yesterday")
     for number in range(MAX_WEBHOOKS):
