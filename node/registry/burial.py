@@ -15,7 +15,7 @@ from protocol.errors import Damaged
 from protocol.oci.digest import unpacked
 from protocol.oci.names import RepositoryName, TagName
 
-STEP = 250  # Rows in one transaction; an image changes some ten others.
+STEP = 100  # Rows in one transaction; an image changes some ten others.
 
 
 async def bury_step(registry: Registry) -> bool:
