@@ -31,8 +31,6 @@ def on(reason: str, data: Path, as_json: bool) -> None:
     """Refuse changes of content. When this returns, none is on its way any more."""
     state = Control(data).call("PUT", "read-only", body=msgspec.json.encode({"reason": reason}))
     _print(state, as_json=as_json)
-    if not state["is_kept"]:
-        click.echo("entrepot: the disk did not take it: a restart will not know of this", err=True)
 
 
 @read_only.command(epilog=examples("entrepot read-only off"))
@@ -55,6 +53,8 @@ def _print(state: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON.
     if as_json:
         print_json(state)
         return
+    if not state["is_kept"]:
+        click.echo("entrepot: the disk did not take it: a restart will not know of this", err=True)
     fields: list[tuple[str, Cell]] = [("read-only", "on" if state["read_only"] else "off")]
     fields += [(closer, why) for closer, why in sorted(state["reasons"].items())]
     if state["since"] is not None:

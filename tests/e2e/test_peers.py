@@ -10,6 +10,7 @@ from tests.e2e.clients import Shell, containerd_hosts, need, podman, running_con
 from tests.e2e.conftest import watch
 from tests.e2e.federation import A_REGION, ACCOUNT, Federation, arrives, found, replicate
 from tests.e2e.images import make_image, read_layout, write_layout
+from tests.e2e.processes import wait_until
 from tests.e2e.pushes import Client
 from tests.e2e.servers import RIVAL, Server
 
@@ -62,6 +63,24 @@ def test_the_status_says_that_it_is_there(
     assert arrives(b, repository, "1", image.manifest.digest)
     status = json.loads(federation.a.run("replication", "status", "--repository", repository, "--json"))
     assert [row["digest"] for row in status["images"]] == [image.manifest.digest]
+
+
+def test_what_a_destination_that_is_read_only_does_not_take_waits_and_says_why(
+    federation: Federation, nodes: tuple[Server, Server], repository: str
+) -> None:
+    a, b = nodes
+    federation.b.run("read-only", "on", "--reason", "it moves tonight")
+    client, image = Client(a), make_image(53)
+    client.put_image(repository, "1", image)
+    client.close()
+
+    def says_why() -> bool:
+        status = json.loads(federation.a.run("replication", "status", "--repository", repository, "--json"))
+        return [row["state"] for row in status["images"] if "it moves tonight" in row["reason"]] == ["IN_PROGRESS"]
+
+    assert wait_until(says_why, patience=30, interval=0.5)
+    federation.b.run("read-only", "off")
+    assert arrives(b, repository, "1", image.manifest.digest)
 
 
 def test_what_no_rule_covers_stays(nodes: tuple[Server, Server], repository: str) -> None:
