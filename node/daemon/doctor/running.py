@@ -13,6 +13,7 @@ from node.daemon.doctor.disk import check_disk
 from node.daemon.doctor.machine import check_clock, check_limits, check_network
 from node.daemon.reload import Running
 from node.peers.mesh import Mesh
+from node.registry.backup.running import last_backup
 from node.registry.condition import Condition
 from node.registry.registry import Registry
 from node.registry.replication import lags
@@ -20,6 +21,7 @@ from node.telemetry.usage import descriptors, memory
 from protocol.sync.clock import stamp_ms
 
 _SKEW = 5.0  # Seconds between two clocks, and the way that a message takes.
+_OLD_BACKUP = 7.0  # Days.
 _BEHIND = 600.0  # Seconds that a destination may lack an image.
 
 
@@ -46,6 +48,7 @@ class Doctor:
             *check_network(),
             *check_certificates(expires, now),
             *_peers(self.mesh, registry),
+            _backup(registry, now),
             *_store(registry, config, now),
             *check_configuration(config, self.running.restart),
         ]
@@ -73,6 +76,19 @@ def _store(registry: Registry, config: Config, now: float) -> list[Check]:
     if days > 2 * config.scrub.interval_days:
         return [warn("store", "scrub", text, "`entrepot scrub` begins now; scrub.rate may be too low for this store")]
     return [ok("store", "scrub", text)]
+
+
+def _backup(registry: Registry, now: float) -> Check:
+    at = last_backup(registry)
+    if not at:
+        return warn(
+            "store", "backup", "none was made of this node while it ran", "`entrepot backup DIRECTORY`, each day"
+        )
+    days = (now - at) / 86_400
+    text = f"the last one was made {days:.1f} days ago"
+    if days > _OLD_BACKUP:
+        return warn("store", "backup", text, "`entrepot backup DIRECTORY`: what was pushed since is here alone")
+    return ok("store", "backup", text)
 
 
 def _peers(mesh: Mesh, registry: Registry) -> list[Check]:
