@@ -21,6 +21,7 @@ from node.daemon.doctor.checks import Check, fail, ok, warn
 from node.daemon.doctor.stopped import examine_stopped
 from node.telemetry.text import escaped
 
+_HUNG = 5.0  # Seconds after which a node that runs is taken to hang.
 _SLOW = 1.0  # Seconds for an answer of the node.
 _SIGNS = {"ok": ("OK", "green"), "warn": ("WARN", "yellow"), "fail": ("FAIL", "bold red")}
 
@@ -60,7 +61,7 @@ def doctor(context: click.Context, file: Path | None, data: str | None, as_json:
 def _examined(config: Config) -> list[Check]:
     control, began = Control(Path(config.node.data)), time.monotonic()
     try:
-        control.get("healthz")
+        control.call("GET", "healthz", patience=_HUNG)
         seconds = time.monotonic() - began
         answer = control.get("doctor")
     except NotRunning:

@@ -213,6 +213,11 @@ def test_the_doctor_sees_what_is_wrong_with_a_node_that_runs_hangs_or_is_stopped
         )
         code, found = doctor(server.data)
         assert (code, found["reload-refused"]) == (1, "fail")
+        server.process.send_signal(signal.SIGSTOP)
+        code, found = doctor(server.data)
+        server.process.send_signal(signal.SIGCONT)
+        assert (code, found["state"], found["open"]) == (1, "fail", "fail")
+        assert "room" in found  # What can be looked at without it was.
     code, found = doctor(tmp_path / "data")
     assert found["open"] == "ok"
     (tmp_path / "other.toml").write_text(open_network)
