@@ -18,6 +18,7 @@ from node.registry.backup.run import keep_which
 from node.registry.backup.source import Ending, StoppedSource
 from node.registry.backup.tables import AT_ONCE, DERIVED, FIRST, LEFT_OUT, THEN, carried
 from node.registry.backup.verify import verify_backup
+from node.registry.burial import bury_step
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
 from node.registry.images import delete_image
@@ -182,6 +183,8 @@ async def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
         await push_image(lived, b"{}", late, tags=("late",))
         await delete_image(lived, ALICE, APP, digest_of(image(b"{}", b"another")))
         await delete_repository(lived, ALICE, DOOMED, force=True)
+        while await bury_step(lived):
+            pass
 
     moving = Moving(backups.source(lived), lambda: trio.from_thread.run(before), lambda: trio.from_thread.run(after))
     manifest, _ = await trio.to_thread.run_sync(lambda: backups.add(moving))  # type: ignore[arg-type]  # By __getattr__.
