@@ -191,3 +191,51 @@ def test_a_file_that_is_cut_under_a_running_node_does_not_end_it(tmp_path: Path,
     finally:
         processes.stop(server.process)
     check_store(data, deep=True)
+
+
+TABLES = (
+    "repositories", "repository-names", "images", "images-deleted", "referrers", "parents", "tags", "tags-deleted",
+    "tag-history", "tags-of-image", "blobs", "contents", "maps", "numbers", "links", "holders", "due", "uploads",
+    "journal", "records", "heads", "cursors", "sums", "documents", "replication-status", "replication-open",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [b"\x08", b"\x10\x01\x20\x7f"], ids=["one bit", "four bytes"])
+def test_a_node_starts_and_works_whatever_row_is_damaged(tmp_path: Path, nothing_is_left: None, bits: bytes) -> None:
+    """A row of every table at once: the last one that was written. What nothing leads back to is told, and no more."""
+    data, port = tmp_path / "hurt", processes.free_port()
+    server = start_node(data, port=port, configuration=CONFIGURATION)
+    image, index = make_image(80, layers=(2_000_000, 900)), make_image(81)
+    try:
+        rules = tmp_path / "rules.json"
+        destinations = [{"region": "us-east-1", "registryId": account(data)}]
+        rules.write_text(json.dumps({"rules": [{"destinations": destinations}]}))
+        command("replication", "put", rules, "--data", data)
+        with closing(Client(server)) as client:
+            for tag, one in (("1", image), ("2", index), ("1", index), ("1", image)):
+                client.put_image("e2e/hurt", tag, one)
+            client.put_image("e2e/hurt", "gone", make_image(82))
+            client.call("DELETE", "/v2/e2e/hurt/manifests/gone")
+            client.call("DELETE", f"/v2/e2e/hurt/manifests/{make_image(82).manifest.digest}")
+    finally:
+        processes.stop(server.process)
+    spared = {"journal", "contents", "documents", "uploads"} if len(bits) > 1 else set()
+    for table in TABLES:
+        for value in values(data, table)[-1:] if table not in spared else []:
+            hurt(data / "meta/data.mdb", value, at=len(value) // 2, bits=bits)
+    server = start_node(data, port=port, configuration=CONFIGURATION)
+    try:
+        code, status = scrub(data, "--wait")
+        assert (code, status["damage"]) == (0, [])
+        with closing(Client(server)) as client:
+            client.put_image("e2e/hurt", "new", make_image(83))
+            assert client.call("GET", "/metrics").status == 200
+        assert_whole(server, "e2e/hurt", image)
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        processes.stop(server.process)
+    check_store(data, deep=True)
+
+
+def account(data: Path) -> str:
+    return str(json.loads((data / "identity/identity.json").read_text())["account"])

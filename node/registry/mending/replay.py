@@ -106,7 +106,11 @@ def rebuilt_repository(meta: Meta, txn: ReadTxn, key: bytes, replay: Replay) -> 
             state = merge_repository(state, entry, record.dot, record.hlc)
         else:
             state = note_life(state, entry.key.life)
-    numbers = [number for number, name in meta.repositories.numbers.sound(txn, b"", limit=2**31) if name == key]
+    names = meta.repositories.numbers.checked(txn, after=b"", limit=2**31)
+    numbers = [number for number, name in names if name == key]
+    unread = [number for number, name in names if isinstance(name, Damaged)]
+    if not numbers and len(unread) == 1:
+        numbers = unread  # It can be no other one's.
     if state is None or not numbers:
         raise Lost("no record of the journal is about it", is_nobodys=state is None and not numbers)
     return RepositoryRow(int.from_bytes(numbers[0], "big"), state)

@@ -1,18 +1,24 @@
 """Timed work does its use cases, again and again, with pauses; in time that jumps."""
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 from trio.testing import MockClock
 
 from node.jobs.collection import collect_forever
 from node.jobs.expiry import expire_forever
+from node.jobs.scrub import Pace, scrub_forever
 from node.registry.registry import Registry
+from node.registry.scrub import start_scrub
 from node.registry.uploads import append_upload, begin_upload
 from node.store.blobs import DUE_AFTER
+from protocol.blobs.chunkmap import CHUNK_SIZE
 from tests.node.registry.world import ALICE, APP, DAY, World, opened, push_blob, source
 
 LARGE = bytes(20_000)
@@ -83,3 +89,35 @@ async def test_uploads_expire_while_the_job_runs(
         await trio.lowlevel.checkpoint()
     assert not registry.sessions
     nursery.cancel_scope.cancel()
+
+
+async def test_a_scrub_begins_by_itself_within_the_interval_and_then_each_one(
+    registry: Registry, world: World, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """A day goes by in each of the looks at the clock, which are a minute apart."""
+    nursery.start_soon(scrub_forever, registry, lambda: Pace(True, 30 * DAY, 2**30), Random(1))
+    began: list[float] = []
+    while len(began) < 5:
+        await trio.sleep(61)
+        world.now += DAY
+        at = registry.scrubbing.state.now.began
+        if at and at not in began:
+            began.append(at)
+    nursery.cancel_scope.cancel()
+    apart = [later - one for one, later in pairwise(began)]
+    assert began[0] <= 1_800_000_000.0 + 32 * DAY
+    assert all(24 * DAY <= one <= 37 * DAY for one in apart)
+    assert len(set(apart)) > 1
+
+
+async def test_a_scrub_reads_no_faster_than_it_may(
+    registry: Registry, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await push_blob(registry, bytes(5 * CHUNK_SIZE))
+    start_scrub(registry, ALICE, rate=2**20)
+    began = trio.current_time()
+    nursery.start_soon(scrub_forever, registry, lambda: Pace(False, 30 * DAY, 2**30), Random(1))
+    while registry.scrubbing.state.is_running:  # noqa: ASYNC110 - nobody tells.
+        await trio.sleep(0.5)
+    nursery.cancel_scope.cancel()
+    assert trio.current_time() - began > 0.7 * registry.scrubbing.state.now.read / 2**20
