@@ -10,8 +10,6 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pip
-
 _LEFT_OUT = {
     "site-packages",
     "dist-packages",
@@ -39,9 +37,9 @@ def write_base(file: Path) -> None:
         _add_text(tar, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
         for path in _files(library):
             _add(tar, path)
-        for path in _files(Path(pip.__file__).parent):
-            place = library / "site-packages/pip" / path.relative_to(Path(pip.__file__).parent)
-            _add(tar, path, place)
+        pip = Path(_asked(python_with_pip(), "import pip; print(pip.__file__)")).parent
+        for path in _files(pip):
+            _add(tar, path, library / "site-packages/pip" / path.relative_to(pip))
         _add(tar, binary)
         for shared in _shared(binary, *(library / "lib-dynload").glob("*.so")):
             _add(tar, shared)
@@ -51,6 +49,17 @@ def write_base(file: Path) -> None:
         _add(tar, Path(busybox).resolve(), Path("/bin/busybox"))
         for name in _APPLETS:
             _add_link(tar, f"bin/{name}", "busybox")
+
+
+def python_with_pip() -> Path:
+    """Return a Python of this version that has pip: on some machines an environment has none of its own."""
+    own = Path(sys.executable)
+    has_pip = subprocess.run([own, "-c", "import pip"], capture_output=True, check=False).returncode == 0
+    return own if has_pip else Path(sys.base_prefix) / f"bin/python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _asked(python: Path, program: str) -> str:
+    return subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import processes
-from tests.e2e.bases import write_base
+from tests.e2e.bases import python_with_pip, write_base
 from tests.e2e.clients import Shell, buildah, containers_flags, need, podman, running_shell
 from tests.e2e.images import make_image
 from tests.e2e.pushes import Client
@@ -65,7 +65,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     need("podman", "buildah", "runc", "busybox", "ldd", root=True)
     folder = tmp_path_factory.mktemp("container")
     wheels = folder / "wheels"
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", str(wheels)]
+    download = [str(python_with_pip()), "-m", "pip", "download", "--quiet", "--require-hashes", "--dest", str(wheels)]
     for lock in ("build", "runtime"):
         subprocess.run([*download, "--requirement", ROOT / f"deploy/setup/{lock}.lock"], check=True)
     write_base(folder / "base.tar")
