@@ -2,7 +2,7 @@
 
 The images lie in one repository and are filled in without requests, by ``bench.fill``; a small one beside it is pulled
 from all the time, at a steady rate. Then the large repository is deleted, what lay in it is buried by the node itself,
-and the blobs are collected by the command that does not wait for the day of grace, at twice the pace of the node.
+and the blobs are collected by the command that does not wait for the day of grace, faster than the node would.
 
 And how large the files of a node are whose images are evicted and pushed anew, ten times what it holds.
 """

@@ -24,7 +24,7 @@ from protocol.oci.digest import Digest
 
 log = structlog.get_logger()
 
-STEP = 100  # Due rows in one transaction.
+STEP = 50  # Due rows in one transaction.
 _PATIENCE = 20.0  # Seconds after which a command is told that there is more.
 
 
@@ -73,7 +73,7 @@ async def collect_now(registry: Registry, caller: Caller, *, grace: float) -> Co
             links, blobs, size = links + step.links, blobs + step.blobs, size + step.bytes
             if not step.looked:
                 return Collected(links, blobs, size, more=False)
-        await trio.sleep(monotonic() - began)  # Half of the time for pulls and pushes, though somebody waits for this.
+        await trio.sleep(2 * (monotonic() - began))  # For pulls and pushes, though somebody waits for this.
     return Collected(links, blobs, size, more=True)
 
 
