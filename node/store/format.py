@@ -1,6 +1,6 @@
 """The version of what lies in a data directory: ``DIR/FORMAT``, and the way from each version to the next.
 
-    entrepot 1                  a whole store of version 1
+    entrepot 2                  a whole store of version 2
     entrepot 1 to 2             one that is being brought from version 1 to 2
     entrepot restoring ...      one that is being restored from a backup
 
@@ -35,11 +35,19 @@ Tell: TypeAlias = Callable[[int], None]
 Upgrade: TypeAlias = Callable[[Path, Tell], None]
 """``upgrade(directory, tell)``: brings a store to the next version; durable when it returns. Blocks."""
 
-VERSION = 1
+VERSION = 2
 FORMAT = f"entrepot {VERSION}\n"
 """What the file ``FORMAT`` of a whole store says."""
 
-UPGRADES: Mapping[int, Upgrade] = {}
+
+def _to_2(_path: Path, _tell: Tell) -> None:
+    """Nothing has to be changed: of version 2 are stores in which a deleted repository's rows wait to be buried.
+
+    Version 1 would show them under the name of the next repository that is called so.
+    """
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _to_2}
 """From version -> what brings a store to the next one."""
 
 _KNOWN = re.compile(r"entrepot ([1-9][0-9]{0,5})(?: to ([1-9][0-9]{0,5}))?\n", re.ASCII)
