@@ -74,12 +74,24 @@ async def take_over(registry: Registry) -> None:
 
 
 def known_damage(registry: Registry, *, limit: int) -> list[tuple[Place, DamageRow]]:
-    """Return what is on the list."""
+    """Return what is on the list, from its beginning."""
     damages = registry.store.meta.damages
     with registry.store.meta.read() as txn:
         if not damages.count(txn):
             return []
         return [(place, row) for _, place, row in damages.page(txn, limit=limit)]
+
+
+def next_damage(registry: Registry, *, limit: int) -> list[tuple[Place, DamageRow]]:
+    """Return what comes next on the list after the last call, and the beginning again after its end.
+
+    So a thousand places that nobody can mend do not keep the one behind them from being tried.
+    """
+    damages, repairs = registry.store.meta.damages, registry.repairs
+    with registry.store.meta.read() as txn:
+        page = damages.page(txn, after=repairs.after, limit=limit)
+    repairs.after = page[-1][0] if len(page) == limit else b""
+    return [(place, row) for _, place, row in page]
 
 
 def damage_count(registry: Registry) -> int:

@@ -15,7 +15,9 @@ class Repairs:
     backup: Path | None = None
     """A backup of this node that an operator named, which may have what nobody else has."""
     is_asked: bool = False
-    """Everything is to be tried again now, whenever it was tried last."""
+    """Everything from ``after`` on is to be tried again now, whenever it was tried last."""
+    after: bytes = b""
+    """Where the next round goes on in the list of damage; empty: at its beginning."""
     is_busy: bool = False
     """Something is being tried at the moment."""
     wake: trio.Event = field(default_factory=trio.Event)
@@ -23,7 +25,7 @@ class Repairs:
 
     def retry_all(self) -> None:
         """Have everything that is damaged tried again now."""
-        self.is_asked = True
+        self.is_asked, self.after = True, b""
         self.hurry()
 
     def hurry(self) -> None:

@@ -9,6 +9,7 @@ from node.registry.damage import (
     is_mended,
     is_readable,
     known_damage,
+    next_damage,
     settle,
     shown_place,
     table_of,
@@ -50,15 +51,18 @@ _MAX = 1000  # Places that are looked at in one round.
 
 
 async def repair_round(registry: Registry) -> int:
-    """Try to mend what is due to be tried; return how many places are damaged after that.
+    """Try to mend what is due of the next places on the list; return how many are on it after that.
 
     Raises:
         Busy: nothing can be written now.
     """
     await take_over(registry)
-    is_asked, registry.repairs.is_asked = registry.repairs.is_asked, False
-    known = known_damage(registry, limit=_MAX)
+    known, is_asked = next_damage(registry, limit=_MAX), registry.repairs.is_asked
     registry.repairs.is_busy = bool(known)
+    if is_asked and registry.repairs.after:
+        registry.repairs.hurry()
+    else:
+        registry.repairs.is_asked = False
     try:
         due = [
             (place, row)
@@ -77,9 +81,9 @@ async def repair_round(registry: Registry) -> int:
         registry.repairs.is_busy = False
     if known:
         await take_over(registry)  # A mended row may have told of others.
-        known = known_damage(registry, limit=_MAX)
-    registry.alarms.keep("damaged-content", _said(registry, known))
-    return len(known)
+    count, said = _left(registry)
+    registry.alarms.keep("damaged-content", said)
+    return count
 
 
 async def _repair(registry: Registry, place: Place, row: DamageRow) -> bool:
@@ -117,8 +121,12 @@ def _order(place: Place) -> tuple[int, bytes]:
     return number, bytes(255 - byte for byte in place.key) if place.table == "journal" else place.key
 
 
-def _said(registry: Registry, known: list[tuple[Place, DamageRow]]) -> str:
+def _left(registry: Registry) -> tuple[int, str]:
+    """Return how many places are on the list, and what to say of them."""
+    known = known_damage(registry, limit=1)
     if not known:
-        return ""
-    more = f", and {len(known) - 1} more" if len(known) > 1 else ""
-    return f"{shown_place(registry, known[0][0])}{more}"
+        return 0, ""
+    with registry.store.meta.read() as txn:
+        count = registry.store.meta.damages.count(txn)
+    more = f", and {count - 1} more" if count > 1 else ""
+    return count, f"{shown_place(registry, known[0][0])}{more}"

@@ -16,7 +16,7 @@ from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry
 from node.registry.tags import list_tags
 from node.registry.uploads import expire_uploads
-from node.store.damage import Place
+from node.store.damage import DamageRow, Place
 from node.store.table import WriteTxn
 from protocol.errors import Damaged, Refusal
 from tests.node.registry.life import check, live, told
@@ -102,6 +102,20 @@ def flipped(value: bytes) -> bytes:
 
 async def test_every_table_is_named(registry: Registry) -> None:
     assert {table.name for table in registry.store.meta.tables()} == set(TABLES)
+
+
+async def test_a_thousand_places_that_are_lost_do_not_keep_others_from_being_mended(lived: Registry) -> None:
+    damages, lost = lived.store.meta.damages, DamageRow(0, "lost", "nobody has it", 1, lived.now())
+
+    def run(txn: WriteTxn) -> None:
+        for number in range(1000):
+            damages.put(txn, Place("documents", b"%d" % number), lost)
+
+    await lived.store.writer.write(run)
+    (table, key), value = next(row for row in rows(lived).items() if row[0][0] == "tags")
+    await damage(lived, table, key, flipped(value))
+    assert [await repair_round(lived) for _ in range(2)] == [1001, 1000]
+    assert rows(lived)[table, key] == value
 
 
 async def test_a_flipped_bit_of_any_row_is_mended_by_its_seal(lived: Registry) -> None:
