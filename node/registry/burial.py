@@ -25,14 +25,16 @@ async def bury_step(registry: Registry) -> bool:
         if registry.gate.why or not meta.repositories.burial(txn):
             return False
 
-    def run(txn: WriteTxn) -> None:
+    def run(txn: WriteTxn) -> bool:
         number = meta.repositories.burial(txn)
         name = meta.repositories.buried(txn, number) if number else None
-        if name is not None and _bury_some(Removal(meta, txn, registry.now()), name, number) < STEP:
+        if name is None:  # Its key is damaged, and out of order: collection goes on meanwhile.
+            return False
+        if _bury_some(Removal(meta, txn, registry.now()), name, number) < STEP:
             meta.repositories.burials.delete(txn, number.to_bytes(8, "big"))
+        return True
 
-    await registry.store.writer.write(run)
-    return True
+    return await registry.store.writer.write(run)
 
 
 def _bury_some(removal: Removal, name: RepositoryName, number: int) -> int:
