@@ -70,7 +70,7 @@ def load_scrub(registry: Registry) -> None:
             registry.scrubbing.state = msgspec.msgpack.decode(data, type=ScrubState)
 
 
-def start_scrub(registry: Registry, caller: Caller, *, rate: int, backup: str = "") -> None:
+async def start_scrub(registry: Registry, caller: Caller, *, rate: int, backup: str = "") -> None:
     """Begin a pass now, and try again to mend all that is damaged; one that is under way goes on, at the new rate.
 
     Args:
@@ -88,7 +88,7 @@ def start_scrub(registry: Registry, caller: Caller, *, rate: int, backup: str = 
     if rate and rate < _MIN_RATE:
         raise ParameterInvalid(f"rate is at least {_MIN_RATE} bytes a second")
     if backup:
-        registry.repairs.backup = open_archive(Path(backup)).root
+        registry.repairs.backup = (await trio.to_thread.run_sync(open_archive, Path(backup))).root
     old = registry.scrubbing.state
     now = msgspec.structs.replace(old.now, rate=rate) if old.is_running else Pass(registry.now(), rate=rate)
     registry.scrubbing.state = msgspec.structs.replace(old, now=now)

@@ -19,7 +19,7 @@ class ScrubAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def post_scrub(admin: Admin, caller: Caller, request: Request) -> Response:
     """``POST /admin/v1/scrub``: a pass begins, or the one under way goes on; 202 and how it stands."""
     asked = await read_decoded(request, ScrubAsked)
-    start_scrub(admin.registry, caller, rate=asked.rate, backup=asked.backup)
+    await start_scrub(admin.registry, caller, rate=asked.rate, backup=asked.backup)
     return json(scrub_status(admin.registry, caller), 202)
 
 

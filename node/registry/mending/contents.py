@@ -14,7 +14,7 @@ from node.registry.backup.archive import find_chunk, find_content, find_record, 
 from node.registry.blobs import content_of_number
 from node.registry.check.blobs import root_of
 from node.registry.check.places import is_short
-from node.registry.damage import remove_raw
+from node.registry.damage import digest_of_number, remove_raw
 from node.registry.mending.lost import Lost
 from node.registry.registry import Registry
 from node.store.blobs import INLINE_SIZE, SEGMENT, BlobRow, Chunked
@@ -35,8 +35,8 @@ _NOBODY = "no other node in reach has it; push it again, or name a backup: entre
 async def mend_chunk(registry: Registry, place: Place) -> None:
     """Give a blob the right bytes of one chunk; ``Lost`` where nobody has them now."""
     store, (number, index) = registry.store, number_and_index(place)
-    content = content_of_number(registry, number)
-    if content is None:
+    content, digest = content_of_number(registry, number), digest_of_number(registry, number)
+    if content is None or digest is None:
         if _is_named(registry, number):
             raise Lost("the rows of its blob are damaged, too", may_come=True)
         store.verified.note_good(number, index)  # It was replaced, or is gone.
@@ -46,7 +46,6 @@ async def mend_chunk(registry: Registry, place: Place) -> None:
     if await trio.to_thread.run_sync(_matches, registry, number, index, length, expected):
         store.verified.note_good(number, index)
         return
-    digest = _digest(registry, number)
     data = await _fetched(registry, digest, content, index)
     if data is None:
         raise Lost(_NOBODY, may_come=True)
@@ -99,9 +98,9 @@ async def mend_map(registry: Registry, key: bytes) -> None:
         raise Lost("its key is none", is_nobodys=True)
     hashes = await trio.to_thread.run_sync(_hashes_of, registry, row)
     if root_of(row.size, hashes) != row.root:
-        hashes = await registry.elsewhere.chunk_map(
-            registry, _names(registry, unpacked(short)), unpacked(short), row.root
-        )
+        digest = unpacked(short)
+        names = await trio.to_thread.run_sync(_names, registry, digest)
+        hashes = await registry.elsewhere.chunk_map(registry, names, digest, row.root)
     if not hashes:
         raise Lost("a chunk is damaged, too, and " + _NOBODY, may_come=True)
     part = hashes[segment * SEGMENT : (segment + 1) * SEGMENT]
@@ -119,7 +118,7 @@ async def _fetched(registry: Registry, digest: Digest, content: Chunked, index: 
     row, start = content.row, index * CHUNK_SIZE
     length = min(CHUNK_SIZE, row.size - start)
     is_known = bool(row.root)  # Else its size is not known either.
-    names = _names(registry, digest)
+    names = await trio.to_thread.run_sync(_names, registry, digest)
     manifests = [name for name in names if _is_image(registry, name, digest)]
     if manifests:
         data = await registry.elsewhere.manifest_bytes(registry, manifests, digest)
@@ -186,7 +185,7 @@ def _hashes_after(registry: Registry, position: int) -> set[bytes]:
 
 
 def _names(registry: Registry, digest: Digest) -> list[RepositoryName]:
-    """Return repositories that have the blob, or the image: others know it by the same names."""
+    """Return repositories that have the blob, or the image: others know it by the same names. Slow: for a thread."""
     meta, found = registry.store.meta, list[RepositoryName]()
     with meta.read() as txn:
         for number in meta.blobs.repositories(txn, digest, limit=_MAX_NAMES):
@@ -223,13 +222,6 @@ def _is_image(registry: Registry, name: RepositoryName, digest: Digest) -> bool:
 def _is_named(registry: Registry, number: int) -> bool:
     with registry.store.meta.read() as txn:
         return registry.store.meta.blobs.is_numbered(txn, number)
-
-
-def _digest(registry: Registry, number: int) -> Digest:
-    with registry.store.meta.read() as txn:
-        short = registry.store.meta.blobs.numbers.get(txn, number.to_bytes(8, "big"))
-    assert short is not None  # It was looked up a moment ago.
-    return unpacked(short)
 
 
 def _matches(registry: Registry, number: int, index: int, length: int, expected: bytes) -> bool:

@@ -112,7 +112,7 @@ async def test_a_scrub_reads_no_faster_than_it_may(
     registry: Registry, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     await push_blob(registry, bytes(5 * CHUNK_SIZE))
-    start_scrub(registry, ALICE, rate=2**20)
+    await start_scrub(registry, ALICE, rate=2**20)
     began = trio.current_time()
     nursery.start_soon(scrub_forever, registry, lambda: Pace(False, 30 * DAY, 2**30), Random(1))
     while registry.scrubbing.state.is_running:  # noqa: ASYNC110 - nobody tells.

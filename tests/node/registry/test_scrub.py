@@ -27,7 +27,7 @@ LAYER = os.urandom(2 * CHUNK_SIZE + 1000)
 async def scrubbed(registry: Registry) -> int:
     """Go through a pass, from where it is; return the bytes that were read."""
     if not registry.scrubbing.state.is_running:
-        start_scrub(registry, ALICE, rate=0)
+        await start_scrub(registry, ALICE, rate=0)
     with open_files(registry) as files:
         read = 0
         while registry.scrubbing.state.is_running:
@@ -131,7 +131,7 @@ async def test_a_pass_goes_on_where_a_restart_ended_it(tmp_path: Path, world: Wo
     async with opened(tmp_path / "data", world) as registry:
         for number in range(3):
             await push_blob(registry, LAYER[number:])
-        start_scrub(registry, ALICE, rate=0)
+        await start_scrub(registry, ALICE, rate=0)
         with open_files(registry) as files:
             while registry.scrubbing.state.now.phase != "chunks":
                 await scrub_step(registry, files)
@@ -161,7 +161,7 @@ async def test_what_pulls_need_stays_in_memory_and_what_they_do_not_stays_out(re
 async def test_a_file_that_ends_early_is_told_and_its_tables_are_not_walked(registry: Registry) -> None:
     """A page beyond the end of the file, read through the map, would end the process."""
     await push_blob(registry, b"small")
-    start_scrub(registry, ALICE, rate=0)
+    await start_scrub(registry, ALICE, rate=0)
     with open_files(registry) as files:
         real = files.meta
 
@@ -181,11 +181,11 @@ async def test_a_file_that_ends_early_is_told_and_its_tables_are_not_walked(regi
 
 async def test_only_who_may_starts_and_sees_it(registry: Registry, world: World) -> None:
     with pytest.raises(Denied):
-        start_scrub(registry, EVE, rate=0)
+        await start_scrub(registry, EVE, rate=0)
     with pytest.raises(Denied):
         scrub_status(registry, EVE)
     with pytest.raises(ParameterInvalid):
-        start_scrub(registry, ALICE, rate=1)
+        await start_scrub(registry, ALICE, rate=1)
 
 
 async def test_a_scrub_beside_pushes_finds_nothing(registry: Registry) -> None:
