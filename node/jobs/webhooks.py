@@ -190,7 +190,11 @@ class Deliverer:
                 if hungry is None:
                     queue.feed(position, self._wanted(events))
                 elif position <= queue.read:
-                    queue.feed_behind(position, self._wanted(events))
+                    queue.feed_behind(position, self._wanted(events), before=place)
+                else:
+                    queue.feed_behind(queue.read, (), before=place)  # All that was between is missing.
+                    break
+                place = position
             await trio.lowlevel.checkpoint()  # A long backlog is read between requests.
 
     def _wanted(self, events: Iterable[Event]) -> list[tuple[RepositoryName, int]]:

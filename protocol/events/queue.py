@@ -161,11 +161,14 @@ class Queue:
         places = [one.behind for one in lanes if one.behind is not None and one.behind < self.read and not one.waiting]
         return min(places, default=None)
 
-    def feed_behind(self, position: int, events: Iterable[tuple[RepositoryName, int]]) -> None:
-        """Take a record up to ``read`` for all lanes that are behind and have read up to the one before it."""
+    def feed_behind(self, position: int, events: Iterable[tuple[RepositoryName, int]], *, before: int) -> None:
+        """Take a record up to ``read`` for all lanes that are behind and have read up to the one before it.
+
+        That one is at *before*: of a damaged journal some may be missing in between.
+        """
         found = list(events)
         for name, lane in self._lanes.items():
-            if lane.behind == position - 1 and len(lane.waiting) < LANE:
+            if lane.behind is not None and before <= lane.behind < position and len(lane.waiting) < LANE:
                 lane.waiting.extend(Ref(position, index) for repository, index in found if repository == name)
                 lane.behind = position
 

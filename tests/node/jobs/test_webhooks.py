@@ -13,7 +13,7 @@ import trio
 
 from node.jobs import webhooks as job
 from node.jobs.webhooks import deliver_forever
-from node.registry.deliveries import Connect, Post, Told, load_checkpoint
+from node.registry.deliveries import Connect, Post, Told, load_checkpoint, put_checkpoint
 from node.registry.registry import Registry
 from node.registry.webhooks import (
     delete_webhook,
@@ -23,7 +23,8 @@ from node.registry.webhooks import (
     replay_events,
     show_webhook,
 )
-from protocol.events.queue import Checkpoint, Delivered, Refused, Unreached
+from node.store.table import WriteTxn
+from protocol.events.queue import Behind, Checkpoint, Delivered, Refused, Unreached
 from protocol.events.request import WebhookRequest
 from protocol.events.webhook import Webhook
 from protocol.oci.names import RepositoryName
@@ -161,6 +162,27 @@ async def test_what_is_told_after_a_pause_is_written_too(registry: Registry) -> 
         await receiver.until(lambda: receiver.taken[A] == ["1"])
         await receiver.until(lambda: place(registry) == Checkpoint(2))
     assert len(failed) == 5
+
+
+async def test_records_that_are_missing_hold_up_none(registry: Registry) -> None:
+    """A damaged key leaves a hole in the journal; one before a place that was reached, and one behind it."""
+    receiver, journal = Receiver(), registry.store.meta.journal
+    await put(registry)
+    await push(registry, A, "1", "2", "3", "4")
+    with registry.store.meta.read() as txn:
+        last = journal.last(txn)
+    behind = Checkpoint(last, (Behind(A, last - 4),))
+
+    def run(txn: WriteTxn) -> None:
+        put_checkpoint(registry, txn, "ci", behind)
+        for position in (last - 2, last):
+            journal.records.delete(txn, position.to_bytes(8, "big"))
+
+    await registry.store.writer.write(run)
+    async with delivering(registry, receiver.connect):
+        await push(registry, A, "5")
+        await receiver.until(lambda: receiver.taken[A] == ["1", "3", "5"])
+        await receiver.until(lambda: place(registry) == Checkpoint(last + 1))
 
 
 async def test_one_that_stalls_does_not_slow_the_others(registry: Registry) -> None:

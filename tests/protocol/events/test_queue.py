@@ -45,7 +45,7 @@ def read(journal: Journal, one: Queue) -> None:
     while True:
         if (place := one.hungry) is not None:
             for position in range(place + 1, min(place + 20, one.read) + 1):
-                one.feed_behind(position, events(journal, position))
+                one.feed_behind(position, events(journal, position), before=position - 1)
         elif one.wants_more and one.read < len(journal):
             one.feed(one.read + 1, events(journal, one.read + 1))
         else:
@@ -118,6 +118,18 @@ def test_a_lane_that_is_slow_is_passed_and_catches_up() -> None:
     one.ended(A, Delivered(), now=0, may_set_aside=True)
     taken, _ = send(journal, one, yes, now=0)
     assert [ref.position for _, ref in taken] == [*range(2, LANE * 3 + 1)]
+
+
+def test_a_lane_that_is_behind_goes_on_over_records_that_are_missing() -> None:
+    one = queue(Checkpoint(9, (Behind(A, 3), Behind(B, 5))))
+    assert one.hungry == 3
+    one.feed_behind(7, [(A, 0), (B, 1)], before=3)
+    assert one.due(0) == [(A, Ref(7, 0)), (B, Ref(7, 1))]
+    for name in (A, B):
+        one.ended(name, Delivered(), now=0, may_set_aside=True)
+    assert one.hungry == 7
+    one.feed_behind(9, (), before=7)
+    assert one.checkpoint(0) == Checkpoint(9)
 
 
 def test_a_receiver_that_fails_for_all_stops_the_reading() -> None:
