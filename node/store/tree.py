@@ -30,7 +30,6 @@ _BRANCH, _LEAF, _IS_OVERFLOW = 1, 2, 4
 _BIG, _TABLE = 1, 2
 _NONE = 2**64 - 1
 _MAX_DEPTH = 32
-_MAX_WAITING = 10_000  # Pages that are still to be looked at: those of a few branches.
 
 
 class Tree:
@@ -67,18 +66,16 @@ class Tree:
         would be here.
         """
         root, end = self._root(), os.fstat(self._fd).st_size // PAGE
-        waiting, seen = [root] if root != _NONE else [], 0
+        waiting, seen = [(root, 0)] if root != _NONE else [], 0  # Pages, and how deep each lies.
         while waiting and seen < size:
-            number = waiting.pop()
-            if len(waiting) > _MAX_WAITING:
-                raise Damaged("the pages of a table go round in a circle")
-            page = self._read(number)
+            number, depth = waiting.pop()
+            page = self._read_at(number, depth)
             flags, nodes = _opened(page, number)
             start = 0 if seen else _first(page, nodes, first, is_branch=bool(flags & _BRANCH))
             if flags & _BRANCH:
                 for place in range(len(nodes) - 1, start - 1, -1):
                     low, high, node_flags, _, _ = _node(page, nodes[place])
-                    waiting.append(low | high << 16 | node_flags << 32)
+                    waiting.append((low | high << 16 | node_flags << 32, depth + 1))
                 continue
             for place in range(len(nodes)):
                 seen += self._verify_value(page, nodes[place], end)
@@ -87,11 +84,11 @@ class Tree:
         low, high, flags, length, data = _node(page, at)
         size = low | high << 16
         if data > PAGE or (not flags & _BIG and data + size > PAGE):
-            raise Damaged("a page of the table makes no sense")
+            raise Damaged("a page makes no sense")
         if flags & _BIG:
             where = _NUMBER.unpack_from(page, data)[0] if data + _NUMBER.size <= PAGE else end
             if where >= end:
-                raise Damaged("a page of the table leads out of the file")
+                raise Damaged("a page leads out of the file")
             own, _, kind, pages = _OVERFLOW.unpack(self._read(where, _OVERFLOW.size))
             if own != where or kind != _IS_OVERFLOW or where + pages > end or HEAD + size > pages * PAGE:
                 raise Damaged(f"page {where} is not that of a value")
@@ -137,10 +134,8 @@ class Tree:
 
     def _nodes(self, number: int, first: bytes, depth: int) -> Iterator[tuple[bytes, int, int]]:
         """Yield (key, flags, number of the first page of its value or table) of a leaf's nodes from *first* on."""
-        page = self._read(number)
+        page = self._read_at(number, depth)
         flags, nodes = _opened(page, number)
-        if depth > _MAX_DEPTH:
-            raise Damaged("the pages of the chunks go round in a circle")
         for place in range(_first(page, nodes, first, is_branch=bool(flags & _BRANCH)), len(nodes)):
             low, high, node_flags, length, data = _node(page, nodes[place])
             if flags & _BRANCH:
@@ -148,16 +143,21 @@ class Tree:
             elif node_flags & (_BIG | _TABLE):
                 kind = _ROOT_OF_TABLE if node_flags & _TABLE else _NUMBER
                 if data + kind.size > PAGE:
-                    raise Damaged(f"page {number} of the chunks makes no sense")
+                    raise Damaged(f"page {number} makes no sense")
                 yield page[data - length : data], node_flags, kind.unpack_from(page, data)[0]
+
+    def _read_at(self, number: int, depth: int) -> bytes:
+        if depth > _MAX_DEPTH:
+            raise Damaged("the pages of a table go round in a circle")
+        return self._read(number)
 
     def _read(self, number: int, length: int = PAGE) -> bytes:
         try:
             page = os.pread(self._fd, length, number * PAGE)
         except (OSError, OverflowError) as error:
-            raise Damaged(f"page {number} of the chunks cannot be read: {error}") from error
+            raise Damaged(f"page {number} cannot be read: {error}") from error
         if len(page) != length:
-            raise Damaged(f"page {number} of the chunks lies beyond the end of the file")
+            raise Damaged(f"page {number} lies beyond the end of the file")
         return page
 
 
@@ -170,23 +170,21 @@ def _opened(page: bytes, number: int) -> tuple[int, "memoryview[int]"]:
     """Return the flags of page *number* and the places of its nodes."""
     own, flags, end = _HEAD.unpack_from(page)
     if own != number or not flags & (_BRANCH | _LEAF) or not HEAD <= end <= PAGE:
-        raise Damaged(f"page {number} of the chunks is none")
+        raise Damaged(f"page {number} is none")
     return flags, memoryview(page)[HEAD : end - end % 2].cast("H")
 
 
 def _node(page: bytes, at: int) -> tuple[int, int, int, int, int]:
     """Return the four numbers that a node begins with, and where its data are."""
     if at > PAGE - _NODE.size:
-        raise Damaged("a page of the chunks makes no sense")
+        raise Damaged("a page makes no sense")
     low, high, flags, length = _NODE.unpack_from(page, at)
     return low, high, flags, length, at + _NODE.size + length
 
 
 def _first(page: bytes, nodes: "memoryview[int]", first: bytes, *, is_branch: bool) -> int:
     """Return the first node to look at: in a branch the last not above *first*, in a leaf the first not below it."""
-    low, high = (
-        (1, len(nodes)) if is_branch else (0, len(nodes))
-    )  # The first key of a branch is empty: it is below all.
+    low, high = int(is_branch), len(nodes)  # The first key of a branch is empty: it is below all.
     while low < high:
         middle = (low + high) // 2
         _, _, _, length, data = _node(page, nodes[middle])

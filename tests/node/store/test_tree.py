@@ -84,3 +84,17 @@ def test_whatever_bit_of_a_page_flips_nothing_else_is_raised(file: Path, tmp_pat
             pages.write(data[at : at + 1])
     tree.verify(None, b"", 2**40)
     assert found > 25
+
+
+def test_pages_that_go_round_in_a_circle_are_damaged(file: Path, tmp_path: Path) -> None:
+    data, hurt = bytearray(file.read_bytes()), tmp_path / "data.mdb"
+    for at in range(2 * PAGE, len(data), PAGE):
+        if data[at + 10] == 1 and data[at + 8] == 0:  # A branch: its last child is itself.
+            end = int.from_bytes(data[at + 12 : at + 14], "little")
+            node = at + int.from_bytes(data[at + end - 2 : at + end], "little")
+            data[node : node + 6] = (at // PAGE).to_bytes(6, "little")
+    hurt.write_bytes(data)
+    with pytest.raises(Damaged):
+        opened(hurt).verify(None, key(598, 9), 1)
+    with pytest.raises(Damaged):
+        opened(hurt).places(None, key(598, 9), 1)
