@@ -85,9 +85,6 @@ class Facts:
     """Where a tag pointed before this value deleted it."""
 
 
-NO_FACTS = Facts(lambda _name, _digest: None, lambda _name, _tag, _value: None)
-
-
 def events_of(record: Record, position: int, arrival: Arrival | None, facts: Facts) -> list[Event]:
     """Return the events of a record in the order of its entries.
 

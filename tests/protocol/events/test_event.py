@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocol.events.cloudevents import binary_headers, cloud_event
 from protocol.events.ecr import ecr_event
-from protocol.events.event import NO_FACTS, Arrival, Event, Facts, event_id, events_of
+from protocol.events.event import Arrival, Event, Facts, event_id, events_of
 from protocol.events.moment import rfc3339
 from protocol.oci.digest import Digest, digest_of
 from protocol.oci.mediatype import OCI_IMAGE, OCI_INDEX
@@ -58,6 +58,9 @@ def tag(name: str, digest: Digest | None, repository: RepositoryName = APP) -> E
 def record(*entries: Entry, seq: int = 7) -> Record:
     node = "abcdefghijklmnop"
     return Record(VERSION, "111111111111/eu-west-1", node, bytes(16), seq, FIRST, stamp_of(AT) + 3, entries)
+
+
+NO_FACTS = Facts(lambda _name, _digest: None, lambda _name, _tag, _value: None)
 
 
 def events(*entries: Entry, arrival: Arrival | None = None, facts: Facts = NO_FACTS) -> list[Event]:
