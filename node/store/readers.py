@@ -4,23 +4,12 @@ LMDB tells which transaction each reader sees, and not since when. A reader that
 noted when that is first noticed, and its age counts from there: reads of the newest state pin nothing, however often
 they come.
 
-A long read that is meant, such as a backup, registers itself with the way to end it, so that one that has stalled is
-cut at its limit and does not grow the file for ever.
+No read is meant to be long: a backup, a check and a scrub read a page at a time.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import lmdb
-import structlog
-
-
-@dataclass(slots=True, eq=False)
-class _LongRead:
-    what: str
-    ends: float
-    cut: Callable[[], None]
 
 
 class Readers:
@@ -35,12 +24,11 @@ class Readers:
         self._env = env
         self._clock = clock
         self._behind: dict[tuple[str, str, str], float] = {}  # (process, thread, transaction) -> when it was noticed.
-        self._long: set[_LongRead] = set()
         self.stale = 0
         """Readers whose process had ended and that were removed."""
 
     def look(self) -> float:
-        """Note who reads what is not the last state, end long reads beyond their limit; return the greatest age."""
+        """Note who reads what is not the last state; return the greatest age."""
         now, last = self._clock(), int(self._env.info()["last_txnid"])
         behind: dict[tuple[str, str, str], float] = {}
         for line in self._env.readers().splitlines():
@@ -49,10 +37,6 @@ class Readers:
                     key = process, thread, seen
                     behind[key] = self._behind.get(key, now)
         self._behind = behind
-        for one in [one for one in self._long if one.ends <= now]:
-            self._long.discard(one)
-            structlog.get_logger().warning("a long read was cut", what=one.what)
-            one.cut()
         return self.oldest()
 
     def oldest(self) -> float:
@@ -68,20 +52,3 @@ class Readers:
         gone = int(self._env.reader_check())
         self.stale += gone
         return gone
-
-    @contextmanager
-    def long_read(self, what: str, *, limit: float, cut: Callable[[], None]) -> Iterator[None]:
-        """Say that the block reads for long.
-
-        Args:
-            what: for people.
-            limit: seconds after which it is cut.
-            cut: called on the loop's thread, once; it makes the read end soon, by setting a flag that is looked at
-                or by closing what is written to.
-        """
-        one = _LongRead(what, self._clock() + limit, cut)
-        self._long.add(one)
-        try:
-            yield
-        finally:
-            self._long.discard(one)

@@ -34,7 +34,7 @@ REMEDIES: Mapping[AlarmName, str] = {
     "disk-failed": "look at the disk and its log; pulls go on, and pushes as soon as a write comes through",
     "damaged-content": "see `entrepot scrub --status`; what another node has is mended from there, the rest by a push",
     "webhook-failing": "`entrepot webhook show NAME` says more, `entrepot webhook test NAME` tries it; events wait",
-    "old-reader": "end the backup or command that reads for so long; the store grows until then",
+    "old-reader": "look at the disk: a read hangs on it, and the store grows meanwhile; a restart ends the read",
     "reload-refused": "correct what is named, then `entrepot reload`; the node runs on with what it had",
     "certificate-refused": "put a certificate and its key in place that belong together; clients see the old one",
     "certificate-expiring": "renew it; files of a client certificate that are replaced are taken within a minute",

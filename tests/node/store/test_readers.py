@@ -1,4 +1,4 @@
-"""Who reads an old state is noticed, a long read is cut at its limit, readers of processes that ended are removed."""
+"""Who reads an old state is noticed, and readers of processes that ended are removed."""
 
 import subprocess
 import sys
@@ -65,21 +65,6 @@ def test_a_read_that_begins_again_is_a_new_one(meta: Meta, readers: Readers, clo
             write(meta)
             assert readers.look() == 0.0
             clock.now += 6
-
-
-def test_a_long_read_is_cut_once_and_at_its_limit(readers: Readers, clock: Clock) -> None:
-    cut: list[str] = []
-    with (
-        readers.long_read("backup", limit=10, cut=lambda: cut.append("backup")),
-        readers.long_read("other", limit=99, cut=lambda: cut.append("other")),
-    ):
-        for _ in range(4):
-            readers.look()
-            clock.now += 4
-        assert cut == ["backup"]
-    clock.now += 999
-    readers.look()
-    assert cut == ["backup"]
 
 
 def test_readers_of_a_process_that_was_killed_are_removed(meta: Meta, readers: Readers, tmp_path: Path) -> None:
