@@ -7,7 +7,8 @@ is right or wrong by itself. What two pages say together may have changed in bet
 
 * an index or a count that differs after two walks is looked at again, key by key, in one transaction (``again``);
 * the fingerprint of a leaf is compared where no record touched the leaf between the beginning and the end of the walk;
-  the walk over repositories, images and tags is repeated for the others, and what was touched each time is told of;
+  the walk over repositories, images and tags is repeated for the others, and what was touched each time is told of.
+  The rows of a deleted repository go long after its record: where some went meanwhile, any leaf may be touched;
 * chunks count as missing or damaged where their blob is still there afterwards.
 
 So under load nothing is told that is not so, and a fault that stays is found; one that comes or goes meanwhile may not
@@ -45,6 +46,15 @@ from protocol.sync.record import Record, read_record
 
 _EXAMINED = 2048  # Buckets of 65 536: what was written during the first walk differs in it, too.
 _ROUNDS = 4  # Walks over repositories, images and tags, for fingerprints of what changes all the time.
+
+
+class _Moment(msgspec.Struct, frozen=True):
+    """How far things were when a transaction began."""
+
+    last: int
+    """Position of the last record."""
+    buried: tuple[object, ...]
+    """The deleted repository whose rows go now, and which of them go next."""
 
 
 async def check_node(registry: Registry, caller: Caller, *, deep: bool) -> Checked:
@@ -94,11 +104,11 @@ def check_running(
         names = Names(store.meta, reading)
         tallies = {derived: Tally() for derived in DERIVED}
         walk = Walk(store.meta, reading, names, own, deep, report.tell, seen, tallies)
-        position = store.meta.journal.last(reading.txn)
+        since = _moment(walk.meta, walk.txn)
         for one in WALKS:
             one(walk)
         _compare(walk)
-        _compare_fingerprints(walk, position)
+        _compare_fingerprints(walk, since)
     finally:
         reading.close()
     chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen, reading.pause)
@@ -126,16 +136,23 @@ def _compare(walk: Walk) -> None:
             )
 
 
-def _compare_fingerprints(walk: Walk, position: int) -> None:
-    """Compare the leaves that no record after *position*, where the walk began, has touched; then those again."""
+def _moment(meta: Meta, txn: ReadTxn) -> _Moment:
+    number = meta.repositories.burial(txn)
+    prefix = number.to_bytes(8, "big")
+    tables = (meta.tags.alive.bytes, meta.images.alive.bytes) if number else ()
+    return _Moment(meta.journal.last(txn), (number, *(b"".join(one.keys(txn, prefix, limit=1)) for one in tables)))
+
+
+def _compare_fingerprints(walk: Walk, since: _Moment) -> None:
+    """Compare the leaves that nothing has touched *since* the walk began; then the others again."""
     if FINGERPRINTS in walk.unread:
         return
     left, sums = set(range(LEAVES)), walk.sums
     for number_of_round in range(_ROUNDS):
         walk.reading.turn()
         with walk.reading.held():
-            last = walk.meta.journal.last(walk.txn)
-            touched = _touched(walk.meta, walk.txn, position, last)
+            now = _moment(walk.meta, walk.txn)
+            touched = _touched(walk.meta, walk.txn, since, now)
             stored = _stored(walk)
         if not number_of_round:
             _compare_sums(walk, stored)
@@ -150,15 +167,18 @@ def _compare_fingerprints(walk: Walk, position: int) -> None:
         left &= touched
         if not left:
             return
-        position = last
+        since = now
         sums = _summed(walk)
     walk.tell("skipped", FINGERPRINTS, f"{len(left)} of {LEAVES} parts were not compared: they change all the time")
 
 
-def _touched(meta: Meta, txn: ReadTxn, position: int, last: int) -> set[int]:
-    """Return the leaves of all that records say anything of; all where a record cannot be read."""
+def _touched(meta: Meta, txn: ReadTxn, since: _Moment, now: _Moment) -> set[int]:
+    """Return the leaves of all that records say anything of; all where one cannot be read, or rows went without one."""
+    if since.buried != now.buried:
+        return set(range(LEAVES))
     found: set[int] = set()
-    while position < last:
+    position = since.last
+    while position < now.last:
         try:
             page = meta.journal.after(txn, position, limit=500)
             if not page:

@@ -10,11 +10,14 @@ import pytest
 import trio
 import trio.lowlevel
 
+from node.registry import burial
+from node.registry.burial import bury_step
 from node.registry.check import reading
 from node.registry.check.findings import Checked
 from node.registry.check.running import check_node
 from node.registry.images import delete_image
 from node.registry.registry import Registry
+from node.registry.repositories import delete_repository
 from node.store.table import WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Busy, Denied
@@ -68,6 +71,28 @@ async def test_nothing_is_told_of_what_changes_meanwhile(
             checks += 1
             assert faults(await check_node(lived, ALICE, deep=checks % 2 == 0)) == []
         nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_told_of_a_deleted_repository_whose_rows_go(
+    lived: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading.PacedReading, "page", 3)
+    monkeypatch.setattr(burial, "STEP", 2)  # So that there are rows left at the beginning and none at the end.
+    for number in range(30):
+        await push_image(lived, b"{}", tags=(f"t{number}",))
+    await delete_repository(lived, ALICE, APP, force=True)
+    checked: list[Checked] = []
+
+    async def check() -> None:
+        checked.append(await check_node(lived, ALICE, deep=False))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(check)
+        while not done(lived):
+            await trio.lowlevel.checkpoint()
+        while await bury_step(lived):
+            pass
+    assert faults(checked[0]) == []
 
 
 def spoil(registry: Registry, what: str) -> Callable[[WriteTxn], object]:
