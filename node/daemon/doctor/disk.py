@@ -1,7 +1,9 @@
 """The disk: room, the kind of file system, how long it takes to sync, who may read it."""
 
+import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from node.daemon.doctor.checks import Check, fail, ok, size, warn
@@ -74,9 +76,13 @@ def _sync(data: Path) -> Check:
                 os.fdatasync(out.fileno())
                 slowest = max(slowest, time.perf_counter() - began)
     except OSError as error:
-        return fail("disk", "sync", f"{error.strerror}", "the disk takes no writes: look at it and at the kernel's log")
+        why = f"{error.strerror}"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return fail("disk", "sync", why, "delete images or add room; then look again")
+        return fail("disk", "sync", why, "the disk takes no writes: look at it and at the kernel's log")
     finally:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # A disk that is read-only says so also of a file that is not there.
+            file.unlink(missing_ok=True)
     text = f"{slowest * 1000:.1f} ms, the slowest of {_SYNCS}"
     if slowest > STALLED_SYNC:
         return fail("disk", "sync", text, "pushes wait for it: use another disk, or find what else writes to this one")

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,21 @@ def test_a_good_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []  # Nothing is left behind.
     tmp_path.chmod(0o755)
     assert verdicts(check_disk(tmp_path))["access"] == "warn"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root mounts a file system")
+@pytest.mark.parametrize("state", ["ro", "full"])
+def test_a_disk_that_takes_nothing(tmp_path: Path, state: str) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)  # noqa: S603, S607 - our own folder.
+    try:
+        if state == "ro":
+            subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)  # noqa: S603, S607 - likewise.
+        else:
+            (tmp_path / "others").write_bytes(bytes(2**20))
+        [sync] = [one for one in check_disk(tmp_path) if one.name == "sync"]
+        assert (sync.verdict, "room" in sync.remedy) == ("fail", state == "full")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)  # noqa: S603, S607 - likewise.
 
 
 @pytest.mark.parametrize(
