@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from node.cli.control import Control
-from node.cli.failures import NotFound
+from node.cli.failures import NotFound, Refused
 from node.cli.nodesource import NodeSource
-from node.cli.options import data_option, examples, json_option
+from node.cli.options import Number, data_option, examples, json_option
 from node.cli.output import Moment, Size, human_size, print_json, print_rows
 from node.cli.progress import phases
 from node.daemon.control import who_is
@@ -81,13 +81,11 @@ def backup() -> None:
 @backup.command(hidden=True)
 @click.argument("dest", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Afterwards remove all but the last N generations.")
-@click.option(
-    "--keep-days", type=click.FloatRange(0), metavar="D", help="As --keep: also keep those of the last D days."
-)
+@click.option("--keep-days", type=Number(0), metavar="D", help="As --keep: also keep those of the last D days.")
 @click.option(
     "--with-identity", is_flag=True, help="Also the node's keys: whoever reads the backup can then be the node."
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="MIB", help="MiB a second of blobs at most.")
+@click.option("--rate", type=Number(0, min_open=True), metavar="MIB", help="MiB a second of blobs at most.")
 @json_option
 @data_option
 @click.pass_context
@@ -103,6 +101,7 @@ def make(
     as_json: bool,
 ) -> None:
     """Add a generation."""
+    _require_apart(dest, data)
     with _source(data, (rate or 0) * 2**20) as source, open_destination(dest) as destination, phases(None) as progress:
         manifest = back_up(source, destination, identity=with_identity, progress=progress)
         removed, problem = _prune(destination, keep, keep_days)
@@ -206,6 +205,12 @@ def _source(data: Path, rate: float) -> Iterator[Source]:
     identity = load_identity(data)
     with open_stopped(data) as store:
         yield StoppedSource(store, who_is(identity), time.time(), identity.sign, lambda: identity_files(identity))
+
+
+def _require_apart(dest: Path, data: Path) -> None:
+    """Refuse a backup within what it is to outlive."""
+    if dest.resolve().is_relative_to(data.resolve()):
+        raise Refused(f"{dest} is in the node's own directory {data}, and would be lost with it; name another place")
 
 
 def open_backup(dest: Path, generation: int | None = None) -> Archive:

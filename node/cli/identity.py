@@ -11,7 +11,7 @@ import trio
 from node.api.admin.control import InvitationAsked
 from node.cli import directory
 from node.cli.control import Control
-from node.cli.options import data_option, examples, json_option
+from node.cli.options import Number, data_option, examples, json_option
 from node.cli.output import print_fields, print_json, waiting
 from node.peers.identity import Identity, create_identity
 from node.peers.joining import join as join_account
@@ -46,7 +46,7 @@ def init(account: str, region: str, data: Path, as_json: bool) -> None:
     )
 )
 @click.option("--region", metavar="REGION", help="Of the new node; without it a replica of the same registry.")
-@click.option("--hours", type=click.FloatRange(0, 24, min_open=True), default=24, show_default=True)
+@click.option("--hours", type=Number(0, 24, min_open=True), default=24, show_default=True)
 @click.option(
     "--address",
     "addresses",

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from node.cli.control import Control
-from node.cli.options import data_option, examples, json_option
+from node.cli.options import Number, data_option, examples, json_option
 from node.cli.output import Cell, Moment, Size, print_fields, print_json, print_rows
 from protocol.errors import Refusal
 from protocol.oci.digest import digest
@@ -79,7 +79,7 @@ def repo_rm(repository: str, data: Path, *, force: bool, as_json: bool) -> None:
 @click.command(epilog=examples("entrepot collect", "entrepot collect --grace 0    # the disk is full: now"))
 @click.option(
     "--grace",
-    type=click.FloatRange(0, 24),
+    type=Number(0, 24),
     default=24.0,
     show_default=True,
     help="Hours since a client was last told that a blob is here. With less, a push under way may have to be repeated.",

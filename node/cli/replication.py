@@ -6,8 +6,10 @@ from typing import BinaryIO
 import click
 
 from node.cli.control import Control
-from node.cli.options import data_option, examples, json_option
+from node.cli.options import data_option, examples, json_option, read_whole
 from node.cli.output import Moment, print_json, print_rows
+
+_MAX_DOCUMENT = 4 * 2**20  # Bytes, as many as the node takes.
 
 
 @click.group(epilog=examples("entrepot replication put rules.json", "entrepot replication status"))
@@ -31,7 +33,7 @@ def put(file: BinaryIO, data: Path, as_json: bool) -> None:
     The document is that of Amazon ECR's PutReplicationConfiguration: at most 25 rules, each with destinations and
     repositoryFilters of type PREFIX_MATCH. It covers what is pushed from now on. No rules: nothing is replicated.
     """
-    stored = Control(data).call("PUT", "replication", body=file.read())
+    stored = Control(data).call("PUT", "replication", body=read_whole(file, limit=_MAX_DOCUMENT))
     if as_json:
         print_json(stored)
     else:

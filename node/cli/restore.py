@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from node.cli.backup import open_backup, shown, tell_damage
-from node.cli.failures import Failed
+from node.cli.failures import Failed, Refused
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import print_fields, print_json
 from node.cli.progress import phases
@@ -52,6 +52,8 @@ def restore(
     Exit code 1 also where all went well but something was damaged at the node already when the backup was made.
     """
     archive = open_backup(source, generation)
+    if data.resolve().is_relative_to(source.resolve()):
+        raise Refused(f"{data} is in the backup {source}; give the node a directory of its own")
     number = generations(source)[-1] if generation is None else generation
     try:
         manifest, verify = archive.trusted(number, vouch)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from node.api.admin.activity import Activity
 from node.cli.control import Control
-from node.cli.options import data_option, examples, json_option
+from node.cli.options import Number, data_option, examples, json_option
 from node.cli.output import human_size, print_json
 from node.cli.picture import Moving, Picture, picture
 from node.telemetry.metrics import CLASSES
@@ -30,7 +30,7 @@ _STYLES = {"upload": "green", "fetch": "green", "download": "cyan", "serve": "cy
 @click.option("--once", is_flag=True, help="Print one picture as text, and end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 60),
+    type=Number(0.1, 60),
     default=1.0,
     show_default=True,
     metavar="SECONDS",

@@ -8,12 +8,13 @@ import msgspec
 
 from node.cli.control import Control
 from node.cli.failures import Failed
-from node.cli.options import data_option, examples, json_option
+from node.cli.options import data_option, examples, json_option, read_whole
 from node.cli.output import Cell, Moment, print_fields, print_json, print_rows
 from protocol.events.event import KINDS
 from protocol.events.webhook import FORMATS
 
 _MAX_SECRET = 4096  # Bytes of a file that holds one.
+_MAX_AUTHORITY = 256 * 1024  # As many as the node takes.
 
 
 @click.group(epilog=examples("entrepot webhook put ci --url https://ci.example/hook", "entrepot webhook show ci"))
@@ -77,7 +78,9 @@ def put(
     """
     for field in ("events", "repositories", "allow_addresses"):
         document[field] = _split(document[field])
-    document["authority"] = "" if ca_file is None else ca_file.read().decode("ascii", "replace")
+    document["authority"] = (
+        "" if ca_file is None else read_whole(ca_file, limit=_MAX_AUTHORITY).decode("ascii", "replace")
+    )
     asked = {
         "webhook": {key: value for key, value in document.items() if value is not None},
         "secret": _secret(secret_file),

@@ -66,7 +66,7 @@ def test_what_is_wrong_is_told_and_the_rest_is_listed(data: Path, tmp_path: Path
         (("backup", "ls", "{tmp}/none"), 5, "no backup"),
         (("backup", "verify", "{tmp}/none"), 5, "no backup"),
         (("backup", "{tmp}/backup", "--data", "{tmp}/none"), 4, "--data"),
-        (("backup", "{tmp}/data", "--data", "{tmp}/data"), 5, "not empty"),
+        (("backup", "{tmp}", "--data", "{tmp}/data"), 5, "not empty"),
         (("restore", "{tmp}/none", "--data", "{tmp}/new"), 5, "no backup"),
         (("restore", "{tmp}/good", "--data", "{tmp}/new", "--at", "9"), 4, "backup ls"),
         (("restore", "{tmp}/good", "--data", "{tmp}/new"), 1, "entrepot join"),
@@ -93,3 +93,27 @@ def test_keys_come_back_with_a_new_incarnation(data: Path, tmp_path: Path) -> No
     assert int(before["incarnation"][:16], 16) < int(after["incarnation"][:16], 16)
     for path in (new / "identity").iterdir():
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_is_never_made_in_what_it_is_to_outlive(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(data)
+    for dest in (data / "backup", tmp_path / "link" / "backup", data):
+        refused = run("backup", dest, "--data", data)
+        assert (refused.exit_code, "own directory" in refused.output) == (5, True)
+    assert not (data / "backup").exists()
+
+
+def test_no_node_is_restored_into_its_backup(data: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "backup"
+    run("backup", dest, "--data", data, "--with-identity")
+    assert run("restore", dest, "--data", dest / "new").exit_code == 5
+    assert not (dest / "new").exists()
+
+
+@pytest.mark.parametrize("option", ["--keep-days", "--rate"])
+def test_what_is_no_number_removes_no_generation(data: Path, tmp_path: Path, option: str) -> None:
+    dest = tmp_path / "backup"
+    for _ in range(2):
+        assert run("backup", dest, "--data", data).exit_code == 0
+    assert run("backup", dest, "--data", data, option, "nan").exit_code == 2
+    assert len(json.loads(run("backup", "ls", dest, "--json").stdout)["generations"]) == 2

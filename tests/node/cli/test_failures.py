@@ -71,3 +71,14 @@ def test_an_answer_that_is_not_ours(node: Node, run: Shell) -> None:
     node.answers["GET usage"] = (500, b"<html>")
     result = run("du")
     assert (result.exit_code, result.stderr) == (1, "entrepot: the node answered 500; its log says why\n")
+
+
+@pytest.mark.parametrize("command", ["replication put /dev/zero", "webhook put w --url https://h/ --ca-file /dev/zero"])
+def test_a_file_that_never_ends_is_not_read_to_its_end(run: Shell, command: str) -> None:
+    result = run(*command.split())
+    assert (result.exit_code, "/dev/zero has more than" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["top --once --interval nan", "collect --grace nan", "invite --hours nan"])
+def test_what_is_no_number_is_wrong_usage(run: Shell, command: str) -> None:
+    assert run(*command.split()).exit_code == 2
