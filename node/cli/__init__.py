@@ -2,8 +2,8 @@
 
 A command parses its arguments, asks the node that serves the data directory over its control socket, and prints. Only
 ``init``, ``join``, ``serve`` and ``restore`` work on the directory itself, and ``invite``, ``trust``, ``authority``,
-``backup`` and ``check`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit codes of
-``failures``.
+``backup``, ``check`` and ``doctor`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit
+codes of ``failures``.
 
 * ``main``         the entry point and the table of commands, which imports only what the one given needs
 * ``options``      ``--data``, ``--json``, examples in the help
@@ -22,7 +22,7 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``doctor``       what is wrong, and what to do about it
 * ``top``          what the node does at the moment
 * ``picture``      what ``top`` shows, worked out from two looks
-* ``check``        whether the store of a stopped node is as it has to be
+* ``check``        whether a store is as it has to be, of a node that runs or not
 * ``scrub``        all that is stored is read and compared
 * ``replication``  replication rules and what they have done
 * ``pullthrough``  pull-through rules
@@ -30,7 +30,6 @@ A command parses its arguments, asks the node that serves the data directory ove
 * ``reload``       take over a changed configuration
 * ``readonly``     read-only mode, on and off
 * ``webhooks``     who is told of it
-* ``reload``       a changed configuration, taken over
 * ``policy``       policy documents, without a node
 * ``peers``        the other nodes
 * ``config``       check and show the configuration, print its schema

@@ -21,7 +21,6 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``tags``          listing and deleting tags
 * ``blobs``         opening and deleting a blob
 * ``uploads``       a blob on its way in
-* ``content``       bytes that came take their place
 * ``mounts``        a blob of one repository seen in another
 * ``referrers``     what refers to a manifest
 * ``catalog``       listing repositories, and how much is stored

@@ -18,7 +18,6 @@
 * ``replicas``   how far images have come at destinations, and what was taken from sources
 * ``documents``  rules as they were put, and counters
 * ``pages``      the pages of an environment's file, and the ballast behind its end
-* ``damage``     what is damaged: noticed, and kept until it is mended
 * ``space``      how much room there is to write
 * ``readers``    who reads for long, and keeps pages from being used again
 * ``lock``       one process for a data directory
