@@ -84,7 +84,6 @@ async def append_upload(registry: Registry, caller: Caller, name: RepositoryName
     async with _opened(registry, caller, name, upload) as session:
         await _receive(registry, session, upload, source)
         await _save(registry, session, upload)
-        session.ingest.park()
         return session.ingest.size
 
 
@@ -238,6 +237,7 @@ async def _receive(registry: Registry, session: Session, upload: str, source: So
 
 
 async def _save(registry: Registry, session: Session, upload: str) -> None:
+    """Make durable what came, and give its buffer to others: the next part may never come."""
     ingest = session.ingest
     await ingest.settle()
     row = UploadRow(
@@ -258,6 +258,7 @@ async def _save(registry: Registry, session: Session, upload: str) -> None:
 
     await registry.store.writer.write(run)
     session.is_saved = True
+    ingest.park()
 
 
 def _require(registry: Registry, txn: WriteTxn, session: Session, key: bytes) -> None:

@@ -30,6 +30,7 @@ from protocol.errors import (
     SizeInvalid,
     StoreFull,
     StoreReadOnly,
+    TooSlow,
     UploadLocked,
     UploadRange,
     UploadUnknown,
@@ -173,6 +174,39 @@ async def test_a_client_that_goes_away_can_go_on_with_what_came_in_whole_chunks(
     assert size >= 2 * CHUNK_SIZE
     await finish_upload(registry, ALICE, APP, upload, digest_of(LARGE), source(LARGE[size:], size))
     assert await content(registry, APP, digest_of(LARGE)) == LARGE
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_an_upload_that_stopped_within_a_chunk_leaves_its_memory_to_others(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    monkeypatch.setattr("node.store.ingest.STALLED", 0.1)
+    sink, stopped, left = registry.store.sink, await begin(registry), 300_000
+    sink.room = CHUNK_SIZE
+
+    async def receive_into(view: memoryview) -> int:
+        nonlocal left
+        came = min(left, len(view))
+        left -= came
+        if came < len(view) and is_gone:
+            raise trio.BrokenResourceError
+        if came < len(view):
+            await trio.sleep_forever()
+        return came
+
+    async def stop() -> None:
+        with pytest.raises((TooSlow, trio.BrokenResourceError)):
+            await append_upload(registry, ALICE, APP, stopped, Source(receive_into, 0, 2 * CHUNK_SIZE))
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            await push_blob(registry, LARGE)
+    assert sink.held == 0
+    kept = await upload_progress(registry, ALICE, APP, stopped)
+    assert kept > INLINE_SIZE
+    assert await append_upload(registry, ALICE, APP, stopped, source(b"more", kept)) == kept + 4
 
 
 @pytest.mark.parametrize("saved", [0, 3, CHUNK_SIZE + 7])
