@@ -164,12 +164,14 @@ class Chunks:
     def _write(self, offset: int, data: bytes) -> None:
         fd = os.open(self._data, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.pwrite(fd, data, offset)
+            written = os.pwrite(fd, data, offset)
             os.fdatasync(fd)
         except OSError as error:
             raise Damaged(f"the store cannot be written: {error}") from error
         finally:
             os.close(fd)
+        if written != len(data):
+            raise Damaged(f"the store took {written} of {len(data)} bytes")
 
 
 @contextmanager
