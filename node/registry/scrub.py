@@ -90,8 +90,11 @@ async def start_scrub(registry: Registry, caller: Caller, *, rate: int, backup: 
     if backup:
         registry.repairs.backup = (await trio.to_thread.run_sync(open_archive, Path(backup))).root
     old = registry.scrubbing.state
-    now = msgspec.structs.replace(old.now, rate=rate) if old.is_running else Pass(registry.now(), rate=rate)
-    registry.scrubbing.state = msgspec.structs.replace(old, now=now)
+    if old.is_running:
+        state = msgspec.structs.replace(old, now=msgspec.structs.replace(old.now, rate=rate))
+    else:  # The next one by itself is an interval after this one: to be drawn anew.
+        state = msgspec.structs.replace(old, now=Pass(registry.now(), rate=rate), next=0.0)
+    registry.scrubbing.state = state
     registry.scrubbing.begin()
     registry.repairs.retry_all()
 

@@ -13,6 +13,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.mending.repair import repair_round
 from node.registry.registry import Registry
 from node.registry.scrub import load_scrub, open_files, put_scrub, scrub_status, scrub_step, start_scrub
+from node.registry.scrubbing import ScrubState
 from node.store.damage import chunk_place
 from node.store.extents import is_resident
 from protocol.blobs.chunkmap import CHUNK_SIZE
@@ -200,3 +201,9 @@ async def test_a_scrub_beside_pushes_finds_nothing(registry: Registry) -> None:
 async def no_lease_is_left(registry: Registry) -> AsyncIterator[None]:
     yield
     assert registry.store.leases.counts == {}
+
+
+async def test_a_pass_that_was_asked_for_puts_off_the_next_one(registry: Registry) -> None:
+    registry.scrubbing.state = ScrubState(next=registry.now() + 60)
+    await scrubbed(registry)
+    assert scrub_status(registry, ALICE).next is None, "to be drawn anew, an interval after this pass"
