@@ -23,6 +23,7 @@ class ImageReference(click.ParamType[tuple[str, str]]):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
         """Parse *value*, or end with a usage error that says what is missing."""
+        _without_host(value)
         name, at, reference = value.partition("@")
         try:
             if at:
@@ -36,10 +37,18 @@ class ImageReference(click.ParamType[tuple[str, str]]):
 
 
 def _repository(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    _without_host(value)
     try:
         return repository_name(value)
     except Refusal as refusal:
         raise click.BadParameter(str(refusal)) from refusal
+
+
+def _without_host(value: str) -> None:
+    """Say what is too much of a name as clients write it: the address of the registry."""
+    first, slash, rest = value.partition("/")
+    if slash and ":" in first and "@" not in first:
+        raise click.BadParameter(f"{value!r} begins with an address; leave it out, --data says which node: {rest}")
 
 
 @click.group(epilog=examples("entrepot repo ls"))

@@ -10,7 +10,7 @@ from node.cli.options import data_option, examples, json_option
 from node.cli.output import print_json, print_rows
 
 
-@click.group("pull-through", epilog=examples("entrepot pull-through put hub/ --registry 111111111111/eu-west-1"))
+@click.group("pull-through", epilog=examples("entrepot pull-through put eu/ --registry 111111111111/eu-west-1"))
 def pull_through() -> None:
     """Repositories that are pulled through."""
 

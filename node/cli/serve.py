@@ -1,5 +1,6 @@
 """``entrepot serve``."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -67,6 +68,12 @@ def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object)
     sys.exit(code)
 
 
+_REMEDIES = {
+    errno.EADDRINUSE: "; stop what listens there, or choose another address",
+    errno.EADDRNOTAVAIL: "; no network interface of this machine has that address",
+}
+
+
 def _announcement(*, as_json: bool, hints: bool | None) -> Callable[[Sequence[str]], None]:
     def announce(addresses: Sequence[str]) -> None:
         try:
@@ -87,7 +94,8 @@ def _expected(error: Exception) -> Exception:
         cause = cause.exceptions[0]
     if isinstance(cause, OSError):
         place = f": {cause.filename}" if cause.filename else ""
-        return Failed(f"{cause.strerror or cause}{place}; choose another --listen or file, or stop what uses it")
+        remedy = _REMEDIES.get(cause.errno or 0, "")
+        return Failed(f"{cause.strerror or cause}{place}{remedy}")
     return cause if isinstance(cause, EntrepotError) else error
 
 

@@ -51,8 +51,11 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in {"", "::"} else 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
+        try:
+            sock.bind(address)
+            sock.listen(BACKLOG)
+        except OSError as error:  # Which of several addresses it was, python does not say.
+            raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
         on_failure.pop_all()
     return sock
 

@@ -145,7 +145,10 @@ def load_identity(data: Path) -> Identity:
     """
     folder = data / FOLDER
     if not folder.is_dir():
-        raise NotReady("this data directory is not initialized: run `entrepot init` or `entrepot join`")
+        raise NotReady(
+            f"{data} is not the data directory of a node: name another with --data, or run `entrepot init` "
+            "or `entrepot join`"
+        )
     if folder.stat().st_mode & 0o077:
         raise NotReady("the folder identity can be entered by others: chmod 700 it, and think about who did")
     document = _read_document(folder)

@@ -118,7 +118,7 @@ def require_position(registry: Registry, txn: ReadTxn, after: int) -> None:
     if after < first - 1:
         raise EventsGone(f"the journal begins with position {first}; what was before is gone")
     if after > last:
-        raise ParameterInvalid(f"position {after} lies beyond the last one, which is {last}")
+        raise ParameterInvalid(f"position {after + 1} lies beyond the last one, which is {last}")
 
 
 def readable_from(registry: Registry, txn: ReadTxn) -> int:

@@ -80,7 +80,7 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
     def run(txn: WriteTxn) -> None:
         row = repository(registry, txn, name)
         if not force and _has_images(registry, txn, row):
-            raise RepositoryNotEmpty(f"there are images in {name}; delete them first, or use force")
+            raise RepositoryNotEmpty(f"there are images in {name}; delete them first, or use --force")
         seen = vector(meta.journal.heads_of_all(txn))
         commit(registry, txn, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
 

@@ -66,7 +66,7 @@ class Dialer:
             why = refusal(address, allowed, is_own=self.is_own(address))
             if why:
                 leads = "" if str(address) == target.host else f" is {address}, which"
-                raise NotReached(f"{target.host}{leads} is {why}: the rule has to allow that (allow-address)")
+                raise NotReached(f"{target.host}{leads} is {why}: the rule has to allow that (--allow-address)")
         stream = await _connect(addresses, target)
         if not target.is_tls:
             return stream

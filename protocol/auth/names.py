@@ -85,7 +85,9 @@ def registry_name(text: str) -> RegistryName:
     """Parse ``account/region``, or raise ``ParameterInvalid``."""
     first, slash, second = text.partition("/")
     if not slash:
-        raise ParameterInvalid(f"a registry is written account/region, which {text[:64]!r} is not")
+        raise ParameterInvalid(
+            f"a registry is written account/region, as 111111111111/eu-west-1, which {text[:64]!r} is not"
+        )
     return RegistryName(account(first), region(second))
 
 

@@ -70,7 +70,7 @@ def target(url: str, *, allow_http: bool) -> Target:
     scheme, host, port, path = found.groups()
     if scheme == "http" and not allow_http:
         raise RuleInvalid(
-            "a URL with http:// sends what it says in the clear; use https://, or allow that (allow-http)"
+            "a URL with http:// sends what it says in the clear; use https://, or allow that (--allow-http)"
         )
     number = int(port) if port else 443 if scheme == "https" else 80
     if not 0 < number < 65_536:
@@ -115,7 +115,7 @@ def require_dialable(to: Target, allowed: tuple[Network, ...]) -> None:
         return
     why = refusal(address, allowed, is_own=False)
     if why:
-        raise RuleInvalid(f"{address} is {why}: the rule has to allow that (allow-address)")
+        raise RuleInvalid(f"{address} is {why}: the rule has to allow that (--allow-address)")
 
 
 def refusal(address: Address, allowed: tuple[Network, ...], *, is_own: bool) -> str:

@@ -53,6 +53,8 @@ def test_a_node_that_was_killed_is_not_running(run: Shell, node: Node, tmp_path:
     [
         (["image", "rm", "team/app"], "team/app:TAG"),
         (["image", "rm", "Team/App:1"], "repository name"),
+        (["image", "rm", "127.0.0.1:5000/team/app:1"], "leave it out"),
+        (["tag", "ls", "localhost:5000/team/app"], "leave it out"),
         (["image", "rm", "team/app:-"], "tag"),
         (["image", "rm", "team/app@sha256:1"], "digest"),
         (["tag", "ls", "../x"], "repository name"),

@@ -97,10 +97,11 @@ def test_authority_by_the_node(run: Shell, node: Node) -> None:
 
 
 @pytest.mark.parametrize("command", ["authority show", "trust ls", "invite"])
-def test_a_directory_that_is_not_initialized(run: Shell, command: str) -> None:
-    result = run(*command.split())
+def test_a_directory_that_is_not_initialized(run: Shell, tmp_path: Path, command: str) -> None:
+    result = run(*command.split(), "--data", str(tmp_path / "elsewhere"))
     assert result.exit_code == 5
     assert "entrepot init" in result.stderr
+    assert "elsewhere" in result.stderr
 
 
 def test_join_refuses_what_is_no_token(run: Shell, tmp_path: Path) -> None:

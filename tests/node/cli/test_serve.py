@@ -74,7 +74,18 @@ def test_an_address_in_use(run: Shell, tmp_path: Path) -> None:
         with serving(tmp_path / "data", "--listen", address) as process:
             _, errors = process.communicate()
     assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("entrepot: Address already in use")
+    assert errors.splitlines()[-1].startswith(f"entrepot: Address already in use: {address}; stop what listens there")
+    assert "Traceback" not in errors
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with serving(tmp_path / "file" / "data") as process:
+        _, errors = process.communicate()
+    assert process.returncode == 1
+    last = errors.splitlines()[-1]
+    assert "file" in last
+    assert "listen" not in last, "it is not the address that is wrong"
     assert "Traceback" not in errors
 
 
