@@ -22,7 +22,7 @@ WORKERS = 4
 
 
 def test_what_was_acknowledged_survives_power_cuts(tmp_path: Path) -> None:
-    survive(tmp_path, cuts=4)
+    survive(tmp_path, cuts=3)
 
 
 @pytest.mark.soak
