@@ -19,7 +19,7 @@ from node.registry.deliveries import (
     Post,
     StoredWebhook,
     Told,
-    asides,
+    aside_refs,
     load_checkpoint,
     save_delivery,
     stored_webhooks,
@@ -124,7 +124,7 @@ class Deliverer:
         self._live = registry.deliveries.setdefault(name, Delivery())
         with registry.store.meta.read() as txn:
             checkpoint = load_checkpoint(registry, txn, name)
-            self._live.aside = {ref for ref, _ in asides(registry, txn, name, limit=MAX_ASIDE)}
+            self._live.aside = aside_refs(registry, txn, name)
             start = readable_from(registry, txn)
         self._aside: dict[Ref, Aside] = {}  # Not written yet.
         self._made_good: set[Ref] = set()  # The same.

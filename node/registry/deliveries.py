@@ -6,6 +6,7 @@ What changes a webhook gives it a new *revision*. What changes its place gives i
 under an older one is not written any more, so a replay is never undone by a delivery that was under way.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
@@ -22,6 +23,7 @@ from protocol.sync.clock import stamp_ms
 from protocol.sync.record import read_record
 
 MAX_ASIDE = 10_000  # Events of one webhook; beyond, one that is refused is tried on instead.
+_PLACE = re.compile(r"[0-9]{20}\.[0-9]{8}", re.ASCII)
 _ROW, _BEHIND, _ASIDE = "webhook/", "webhook-behind/", "webhook-aside/"
 
 
@@ -100,8 +102,8 @@ def forget_webhook(registry: Registry, txn: WriteTxn, name: str) -> None:
 def forget_asides(registry: Registry, txn: WriteTxn, name: str) -> int:
     """Forget the events of a webhook that were set aside; return how many there were."""
     documents = registry.store.meta.documents
-    found = documents.under(txn, f"{_ASIDE}{name}/", limit=2 * MAX_ASIDE)
-    for place, _ in found:
+    found = documents.names(txn, f"{_ASIDE}{name}/", limit=2 * MAX_ASIDE)
+    for place in found:
         documents.delete(txn, f"{_ASIDE}{name}/{place}")
     return len(found)
 
@@ -157,18 +159,16 @@ async def save_delivery(
     await registry.store.writer.write(run)
 
 
-def asides(
-    registry: Registry, txn: ReadTxn, name: str, *, after: Ref | None = None, limit: int
-) -> list[tuple[Ref, Aside]]:
-    """Return events that were set aside, by place."""
-    rows = registry.store.meta.documents.under(
-        txn, f"{_ASIDE}{name}/", after="" if after is None else _place(after), limit=limit
-    )
-    found: list[tuple[Ref, Aside]] = []
-    for place, data in rows:
-        position, _, index = place.partition(".")
-        found.append((Ref(int(position), int(index)), _decode_aside(data)))
-    return found
+def asides(registry: Registry, txn: ReadTxn, name: str, *, limit: int) -> list[tuple[Ref, Aside]]:
+    """Return the first events that were set aside, by place."""
+    rows = registry.store.meta.documents.under(txn, f"{_ASIDE}{name}/", limit=limit)
+    return [(_ref(place), _decode_aside(data)) for place, data in rows]
+
+
+def aside_refs(registry: Registry, txn: ReadTxn, name: str) -> set[Ref]:
+    """Return the places of all events that were set aside, but for those whose key is damaged."""
+    places = registry.store.meta.documents.names(txn, f"{_ASIDE}{name}/", limit=MAX_ASIDE)
+    return {_ref(one) for one in places if _PLACE.fullmatch(one)}
 
 
 def lag(registry: Registry, txn: ReadTxn, name: str) -> Lag:
@@ -188,6 +188,11 @@ def _aside_name(name: str, ref: Ref) -> str:
 
 def _place(ref: Ref) -> str:
     return f"{ref.position:020d}.{ref.index:08d}"
+
+
+def _ref(place: str) -> Ref:
+    position, _, index = place.partition(".")
+    return Ref(int(position), int(index))
 
 
 _encode = msgspec.msgpack.Encoder().encode

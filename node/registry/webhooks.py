@@ -11,6 +11,7 @@ from node.registry.deliveries import (
     Lag,
     StoredWebhook,
     Told,
+    aside_refs,
     asides,
     forget_asides,
     forget_webhook,
@@ -335,5 +336,5 @@ def _shown(registry: Registry, txn: ReadTxn, name: str, stored: StoredWebhook) -
         delivery.last_delivered,
         delivery.failing_since,
         delivery.reason,
-        len(asides(registry, txn, name, limit=MAX_ASIDE)),
+        len(aside_refs(registry, txn, name)),
     )

@@ -28,6 +28,13 @@ class Documents:
         rows = self.rows.items(txn, prefix.encode(), after=after.encode(), limit=limit)
         return [(key.decode().removeprefix(prefix), data) for key, data in rows]
 
+    def names(self, txn: ReadTxn, prefix: str, *, limit: int) -> list[str]:
+        """Return names as ``under`` does; what the documents say is not looked at, so they may be damaged."""
+        return [
+            key.decode("ascii", "replace").removeprefix(prefix)
+            for key in self.rows.keys(txn, prefix.encode(), limit=limit)
+        ]
+
     def number(self, txn: ReadTxn, name: str) -> int:
         """Return a counter, 0 where there is none."""
         return int.from_bytes(self.get(txn, name) or b"", "big")

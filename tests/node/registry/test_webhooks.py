@@ -134,6 +134,18 @@ async def test_what_was_worked_out_before_a_replay_is_not_written(registry: Regi
         assert asides(registry, txn, "ci", limit=9) == []
 
 
+async def test_events_that_were_set_aside_are_counted_and_cleared_though_damaged(registry: Registry) -> None:
+    await put(registry)
+    await save_delivery(registry, "ci", 1, Checkpoint(4), aside={Ref(1, 0): Aside(0, 1, "x")}, made_good=set())
+    documents = registry.store.meta.documents
+    with registry.store.meta.read() as txn:
+        [key] = documents.rows.keys(txn, b"webhook-aside/", limit=9)
+    await registry.store.writer.write(lambda txn: txn.put(key, b"damaged", db=documents.rows.db))
+    assert list_webhooks(registry, ALICE)[0].aside == 1
+    assert await clear_webhook(registry, ALICE, "ci") == 1
+    assert list_webhooks(registry, ALICE)[0].aside == 0
+
+
 async def test_a_replay_marks_what_was_told_and_keeps_who_is_behind(registry: Registry) -> None:
     await put(registry)
     for number in range(6):
