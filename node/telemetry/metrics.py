@@ -295,16 +295,9 @@ class Metrics:
 
     def values(self) -> dict[str, Shown]:
         """Return all numbers by name, those with a label by its values; what ``/metrics`` does not group stays so."""
-        found: dict[str, Value | Mapping[str, Value]] = {
-            "entrepot_loop_lag_seconds": self._lags,
-            "entrepot_limit_hits_total": self._limit_hits,
-            "entrepot_bugs_total": self._bugs,
-            "entrepot_job_failures_total": self._job_failures,
-        }
-        found |= {name: read() for name, read in self._watched.items()}
         return {
             name: {key: _shown(one) for key, one in value.items()} if isinstance(value, Mapping) else _shown(value)
-            for name, value in found.items()
+            for name, value in self._numbers()
         }
 
     def doors(self) -> dict[str, DoorCounts]:
@@ -318,15 +311,21 @@ class Metrics:
     def _families(self) -> Iterator[Metric]:
         yield _family("entrepot_build_info", {self._version: 1.0})
         yield from self._request_families()
-        yield _family("entrepot_loop_lag_seconds", self._lags)
-        yield _family("entrepot_limit_hits_total", self._limit_hits)
-        yield _family("entrepot_bugs_total", self._bugs)
-        yield _family("entrepot_job_failures_total", self._job_failures)
+        for name, value in self._numbers():
+            yield _family(name, value)
+
+    def _numbers(self) -> Iterator[tuple[str, Value | Mapping[str, Value]]]:
+        """Yield all but what the doors answered."""
+        yield "entrepot_loop_lag_seconds", self._lags
+        yield "entrepot_limit_hits_total", self._limit_hits
+        yield "entrepot_bugs_total", self._bugs
+        yield "entrepot_job_failures_total", self._job_failures
         for name, read in self._watched.items():
             try:
-                yield _family(name, read())
+                value = read()
             except Damaged:  # The others are shown all the same, and the alarm for this among them.
                 continue
+            yield name, value
 
     def _request_families(self) -> Iterator[Metric]:
         text = COUNTED["entrepot_http_requests_total"][1]

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from node.telemetry.durations import COMMITS, Durations
 from node.telemetry.loop import INTERVAL, measure_loop_lag
 from node.telemetry.metrics import COUNTED, HISTOGRAMS, MAX_CHILDREN, WATCHED, Metrics, Watched, described
+from protocol.errors import Damaged
 
 DOORS = ("oci", "admin")
 
@@ -91,6 +92,16 @@ def test_limit_hits_are_counted_by_limit(metrics: Metrics) -> None:
     for _ in range(3):
         metrics.count_limit_hit("head")
     assert value(metrics, 'entrepot_limit_hits_total{limit="head"}') == 3
+
+
+def test_a_number_that_cannot_be_read_leaves_the_others(metrics: Metrics) -> None:
+    def damaged() -> float:
+        raise Damaged("a page of it")
+
+    metrics.watch("entrepot_read_only", damaged)
+    assert "entrepot_read_only" not in metrics.values()
+    assert b"entrepot_read_only" not in metrics.render()
+    assert value(metrics, "entrepot_tasks") == metrics.values()["entrepot_tasks"] == 1
 
 
 def test_the_version_is_shown(metrics: Metrics) -> None:
