@@ -8,7 +8,10 @@ nor body bytes are paid from an allowance; a WINDOW_UPDATE is free as far as byt
 The payload of DATA and whole WINDOW_UPDATEs go past h2, whose bookkeeping for a frame takes longer than decryption
 (measured: 110 us for 16 KiB); so the windows that limit what clients send are kept by the connection.
 
-Source: RFC 9113, 4.1, 6 and 10.5; RFC 7541, 6.3 (table size updates).
+A GOAWAY of the client goes nowhere: it says that we may open no more streams, which we never do. h2 takes it for the
+end of the connection, and would refuse to answer what is in flight, which Go's ``ClientConn.Shutdown`` waits for.
+
+Source: RFC 9113, 4.1, 6, 6.8 and 10.5; RFC 7541, 6.3 (table size updates).
 """
 
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ FRAME_SIZE: Final = 16_384  # What we let clients send; the protocol's own defau
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0x0, 0x1, 0x2, 0x3
 FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 0x6, 0x7, 0x8, 0x9, 0xB
 
-_DATA, _HEADERS, _SETTINGS, _WINDOW_UPDATE, _CONTINUATION = 0x0, 0x1, 0x4, 0x8, 0x9
+_DATA, _HEADERS, _SETTINGS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0x0, 0x1, 0x4, 0x7, 0x8, 0x9
 MAX_WINDOW: Final = 2**31 - 1
 _UPDATE = b"\x00\x00\x04\x08\x00"
 _TWO_NUMBERS = Struct("!II")
@@ -77,6 +80,7 @@ class FrameGuard:
         self._flags = 0
         self._head = bytearray()  # The first bytes of the current HEADERS frame's payload and what continues it.
         self._taken = 0  # The stream whose payload is being taken out.
+        self._is_dropped = False  # The current frame is for nobody.
         self._pad_due = False  # The next payload byte is the length of the padding.
         self._pad = 0
         self._flags_of_data = 0
@@ -104,6 +108,8 @@ class FrameGuard:
                 if self._taken:
                     yield self._payload(data, at, step)
                     begin = at + step
+                elif self._is_dropped:
+                    begin = at + step
                 elif self._in_block and len(self._head) < _BEGINNING:
                     self._head += data[at : at + min(step, _BEGINNING)]
                 at += step
@@ -121,12 +127,14 @@ class FrameGuard:
                 if is_whole:
                     self._frame(now)
                 frames += 1
-                if begin < header_at and (not is_whole or self._header[3] == _DATA or frames > AT_ONCE):
+                if begin < header_at and (not is_whole or self._header[3] in (_DATA, _GOAWAY) or frames > AT_ONCE):
                     yield data[begin:header_at]  # It may open the stream that the DATA is for.
                     begin, frames = header_at, 0
                 if not is_whole:
                     return  # Kept for the next read, when it is clear who gets it.
-                if self._takes():
+                if self._drops():
+                    begin = at
+                elif self._takes():
                     begin = at
                     if not self._left:
                         yield self._payload(data, at, 0)
@@ -162,6 +170,13 @@ class FrameGuard:
         if count > explained and not self._idle.spend(count - explained, now=now):
             raise Breach(ENHANCE_YOUR_CALM, "idle_frames")
         return sums, at
+
+    def _drops(self) -> bool:
+        """Whether the frame is a GOAWAY as it has to be; one that is wrong is left to h2."""
+        is_right = self._header[3] == _GOAWAY and not self._stream_id() and self._left >= 8 and not self.block_open
+        self._is_dropped = is_right
+        self._taken = 0
+        return is_right
 
     def _takes(self) -> bool:
         stream_id = self._stream_id()

@@ -327,7 +327,10 @@ class Http2Connection:
         self._guest.answered(trusted=True)
         if self._allowed < self._limits.streams:
             self._allowed = self._limits.streams
-            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed})
+            try:
+                self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed})
+            except h2.exceptions.ProtocolError as error:  # The client broke the connection after it had asked.
+                raise ClientGone from error
             self._start_waiting()
 
     def _fail(self, code: int, limit: str) -> None:

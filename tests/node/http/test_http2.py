@@ -576,3 +576,37 @@ async def test_heads_in_memory_are_bounded_over_all_connections(start: Start) ->
     assert server.hits == {"heads": 1}
     for client in clients:
         await client.stream.aclose()
+
+
+GET_HEAD = [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")]
+
+
+@pytest.mark.parametrize("cut", [65536, 7], ids=["whole", "in parts"])
+async def test_a_client_that_says_goodbye_gets_its_answers(start: Start, cut: int) -> None:
+    server = await start(echo)
+    client = await connect(server)
+    client.h2.send_headers(1, [(":method", "PUT"), *GET_HEAD[1:]])
+    sent = client.h2.data_to_send() + b"\0\0\x0b\7\0\0\0\0\0" + bytes(8) + b"bye"
+    client.h2.ping(b"12345678")  # What comes behind it is looked at.
+    client.h2.send_data(1, b"body", end_stream=True)
+    sent += client.h2.data_to_send()
+    for at in range(0, len(sent), cut):
+        await client.stream.send_all(sent[at : at + cut])
+        await wait_all_tasks_blocked()
+    await client.until(h2.events.PingAckReceived)
+    assert await client.status(1) == 200
+    await client.until(h2.events.StreamEnded, 1)
+    assert client.bodies[1].endswith(b" 4 ody")
+    assert not server.bugs
+    await client.stream.aclose()
+
+
+async def test_a_connection_that_is_broken_behind_its_request_is_no_bug(start: Start) -> None:
+    server = await start(echo)
+    client = await connect(server)
+    for stream in (1, 3, 5):
+        client.h2.send_headers(stream, GET_HEAD, end_stream=True)
+    await client.flush(b"\0\0\x08\7\0\0\0\0\1" + bytes(8))  # A GOAWAY on a stream.
+    assert await client.farewell() == 1
+    await client.stream.aclose()
+    assert not server.bugs
