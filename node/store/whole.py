@@ -35,8 +35,7 @@ _BRANCH, _LEAF, _OVERFLOW, _IS_BIG = 0x01, 0x02, 0x04, 0x01
 _NO_PAGE = 2**64 - 1
 
 _REMEDY = (
-    "Nothing in it can be relied on: move the data directory away, then `entrepot restore` a backup into a new one, or "
-    "`entrepot join` a new replica to its peers"
+    "Nothing in it can be relied on: move the data directory away, then `entrepot restore` a backup into a new one"
 )
 
 

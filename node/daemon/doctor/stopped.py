@@ -44,8 +44,9 @@ def _store(data: Path) -> tuple[list[Check], float]:
             seen = stamp_ms(stored_clock(lambda name: store.meta.documents.number(txn, name)).ceiling) / 1000
             records = store.meta.journal.last(txn)
     except NotReady as refusal:
+        # The refusal says what to do, but for a node that holds the store and has nothing to say.
         return [
-            fail("store", "open", str(refusal), "a node that runs and does not answer has to be looked at itself")
+            fail("store", "open", str(refusal), "as it says; where a node runs and does not answer, see its log")
         ], 0.0
     except Damaged as error:
         return [fail("store", "open", str(error), "restore it from a backup")], 0.0
