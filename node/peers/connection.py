@@ -42,7 +42,7 @@ class Connection:
     def __init__(self, tls: TlsStream) -> None:
         """Take over *tls*, whose handshake is done."""
         self._tls = tls
-        self._h2 = h2.connection.H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self._h2 = h2.connection.H2Connection(H2Configuration(client_side=True, header_encoding=None))
         self._h2.local_settings = h2.settings.Settings(
             client=True,
             initial_values={

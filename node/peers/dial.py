@@ -5,6 +5,7 @@ packet hold up nothing else; each goes to the address that the control connectio
 same node. Those that are idle for ``BULK_IDLE`` seconds are closed.
 """
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -33,6 +34,7 @@ MAX_BULK = 3  # Connections.
 BULK_IDLE = 60.0  # Seconds.
 PARTING = 1.0  # Seconds for the last frames to leave.
 _MAX_REASON = 1024  # Bytes of a refusal.
+_LENGTH = re.compile("[0-9]{1,10}")
 
 log = structlog.get_logger()
 
@@ -211,7 +213,7 @@ class _DialledLink:
         if await stream.response() != 200:
             return  # The listener has given it up.
         method, length = stream.headers.get("entrepot-method", ""), stream.headers.get("entrepot-length", "")
-        if not is_method(method) or not length.isascii() or not length.isdigit() or int(length) > MAX_REQUEST:
+        if not is_method(method) or not _LENGTH.fullmatch(length) or int(length) > MAX_REQUEST:
             raise PeerFault("a call without a method or with no proper length")
         body = bytearray(int(length))
         if await stream.receive_into(memoryview(body)) != len(body):

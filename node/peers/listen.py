@@ -8,6 +8,7 @@ A control stream is one request whose body and response both last as long as the
 body and go out by the response.
 """
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from protocol.wire.messages import CALL_ID_SIZE, Open
 from protocol.wire.sessions import Standing, agree
 
 OPEN_PATIENCE = 30.0  # Seconds for the dialler to come for a call.
+_CALL = re.compile(f"[0-9a-f]{{{2 * CALL_ID_SIZE}}}")
 MAX_JOINING = 4  # Requests to join that are looked at at once; strangers all.
 
 PEER_LIMITS = Limits(
@@ -126,7 +128,7 @@ class PeerPort:
         return Response(reply.status, body=reply.body)
 
     def _on_call(self, request: Request, certified: Certified, number: str) -> Response:
-        key = bytes.fromhex(number) if len(number) == 2 * CALL_ID_SIZE and number.isalnum() else b""
+        key = bytes.fromhex(number) if _CALL.fullmatch(number) else b""
         link = self._links.get(key)
         if link is None or link.certified.name != certified.name:
             return _refused(404, "no such call")

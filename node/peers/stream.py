@@ -1,5 +1,6 @@
 """One request of the dialling side, and its response: bodies in both directions, each within its window."""
 
+import re
 from collections import deque
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from protocol.errors import PeerFault
 
 STREAM_WINDOW = 16 * 1024 * 1024  # Bytes in flight to us in one stream: 1 Gbit/s at 130 ms.
 _MAX_WINDOW = 2**31 - 1
+_STATUS = re.compile("[1-5][0-9]{2}")
 _SMALL = 1024  # Bytes of a piece that the next one is put behind.
 
 
@@ -126,7 +128,9 @@ class Stream:
         self.notify()
 
     def begin(self, headers: dict[str, str]) -> None:
-        """Take the head of the response."""
+        """Take the head of the response; ``PeerFault`` where its status is none."""
+        if not _STATUS.fullmatch(headers.get(":status", "")):
+            raise PeerFault("an answer whose status is none")
         self.headers = headers
         self.notify()
 

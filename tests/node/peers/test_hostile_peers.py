@@ -87,6 +87,7 @@ async def test_a_frame_that_breaks_a_rule_ends_the_session(cluster: Cluster, dat
         # Without a session nothing is answered, and the node lives on.
         assert (await post(peer.connection, "/ask/hello"))[0] == 421
         assert (await post(peer.connection, "/call/" + "00" * 16))[0] == 404
+        assert (await post(peer.connection, "/call/" + "zz" * 16))[0] == 404
         assert (await post(peer.connection, "/ask/../etc"))[0] in {400, 404}
 
 
