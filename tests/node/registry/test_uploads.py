@@ -180,7 +180,7 @@ async def test_a_client_that_goes_away_can_go_on_with_what_came_in_whole_chunks(
 async def test_an_upload_that_stopped_within_a_chunk_leaves_its_memory_to_others(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, is_gone: bool
 ) -> None:
-    monkeypatch.setattr("node.store.ingest.STALLED", 0.1)
+    monkeypatch.setattr("node.store.ingest.STALLED", 1.0)  # More than a loaded machine makes the honest one wait.
     sink, stopped, left = registry.store.sink, await begin(registry), 300_000
     sink.room = CHUNK_SIZE
 
