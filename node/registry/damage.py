@@ -194,7 +194,10 @@ def is_damaged(registry: Registry, txn: ReadTxn, place: Place) -> bool:
     if place.table == CHUNKS:
         return _is_bad(registry, place)
     table = table_of(registry, place.table)
-    value = None if table is None else raw_value(table, txn, place.key)
+    try:
+        value = None if table is None else table.raw(txn, place.key)
+    except Damaged:  # Nor does a page make sense on the way there.
+        return True
     return value is not None and not is_sealed(place.key, value)
 
 
@@ -221,38 +224,12 @@ def is_mended(registry: Registry, place: Place) -> bool:
     if table is None:
         return False
     with registry.store.meta.read() as txn:
-        value = txn.get(place.key, db=table.db)
-    return value is not None and is_sealed(place.key, value)
+        return table.is_whole(txn, place.key)
 
 
 def table_of(registry: Registry, name: str) -> BytesTable | None:
     """Return the table of ``meta`` with this name."""
     return next((one for one in registry.store.meta.tables() if one.name == name), None)
-
-
-def raw_value(table: BytesTable, txn: ReadTxn, key: bytes) -> bytes | None:
-    """Return a value as it is stored, damaged or not; it is found where its key is out of order, too."""
-    value = txn.get(key, db=table.db)
-    if value is not None:
-        return value
-    with txn.cursor(table.db) as cursor:
-        for found, other in cursor:
-            if found == key:
-                return bytes(other)
-    return None
-
-
-def remove_raw(table: BytesTable, txn: WriteTxn, key: bytes) -> None:
-    """Delete a value, also where its key is out of order."""
-    if txn.delete(key, db=table.db):
-        return
-    with txn.cursor(table.db) as cursor:
-        here = cursor.first()
-        while here:
-            if cursor.key() == key:
-                cursor.delete()
-                return
-            here = cursor.next()
 
 
 def _is_bad(registry: Registry, place: Place) -> bool:

@@ -178,6 +178,28 @@ class BytesTable:
                 here = last > after
         return Scanned(rows, seen, damaged, last if here else None)
 
+    def raw(self, txn: ReadTxn, key: bytes) -> bytes | None:
+        """Return a value as it is stored, damaged or not.
+
+        Where a search does not find it all values are looked at, for its key may be out of order: slow.
+        """
+        with self._cursor(txn) as cursor:
+            return bytes(cursor.value()) if _found(cursor, key) else None
+
+    def remove(self, txn: WriteTxn, key: bytes) -> None:
+        """Delete a value that may be damaged; it is found as in ``raw``."""
+        with self._cursor(txn) as cursor:
+            if _found(cursor, key):
+                cursor.delete()
+
+    def is_whole(self, txn: ReadTxn, key: bytes) -> bool:
+        """Whether there is a value that passes its check; nobody is told where there is none."""
+        try:
+            value = txn.get(key, db=self.db)
+        except _SENSELESS:
+            return False
+        return value is not None and is_sealed(key, value)
+
     def count(self, txn: ReadTxn) -> int:
         """Return how many values there are; constant cost."""
         return 0 if self.db is None else int(txn.stat(self.db)["entries"])
@@ -255,6 +277,17 @@ class Table(Generic[Record]):
             return self._decode(body)
         except msgspec.DecodeError as error:
             return Damaged(f"table {self.bytes.name}, key {key.hex()}: {error}")
+
+
+def _found(cursor: "lmdb.Cursor[bytes]", key: bytes) -> bool:
+    """Put *cursor* at a key, wherever that is."""
+    here = cursor.set_key(key)
+    if here:
+        return True
+    here = cursor.first()
+    while here and cursor.key() != key:
+        here = cursor.next()
+    return here
 
 
 def sealed(key: bytes, body: bytes) -> bytes:

@@ -14,7 +14,7 @@ from node.registry.backup.archive import find_chunk, find_content, find_record, 
 from node.registry.blobs import content_of_number
 from node.registry.check.blobs import root_of
 from node.registry.check.places import is_short
-from node.registry.damage import digest_of_number, remove_raw
+from node.registry.damage import digest_of_number
 from node.registry.mending.lost import Lost
 from node.registry.registry import Registry
 from node.store.blobs import INLINE_SIZE, SEGMENT, BlobRow, Chunked
@@ -79,7 +79,7 @@ async def mend_content(registry: Registry, key: bytes) -> None:
 
     def run(txn: WriteTxn) -> None:
         if not blobs.is_sound(txn, digest):
-            remove_raw(blobs.contents, txn, key)
+            blobs.contents.remove(txn, key)
             blobs.contents.put(txn, key, data)
 
     await registry.store.writer.write(run)
@@ -107,7 +107,7 @@ async def mend_map(registry: Registry, key: bytes) -> None:
 
     def run(txn: WriteTxn) -> None:
         if meta.blobs.is_numbered(txn, number):
-            remove_raw(meta.blobs.maps, txn, key)
+            meta.blobs.maps.remove(txn, key)
             meta.blobs.maps.put(txn, key, part)
 
     await registry.store.writer.write(run)
@@ -167,7 +167,7 @@ async def mend_record(registry: Registry, key: bytes) -> None:
         raise Lost("the backup has not got it either", may_come=True)
 
     def run(txn: WriteTxn) -> None:
-        remove_raw(journal.records, txn, key)
+        journal.records.remove(txn, key)
         journal.records.put(txn, key, data)
 
     await registry.store.writer.write(run)

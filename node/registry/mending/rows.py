@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 import trio
 
-from node.registry.damage import note_place, raw_value, remove_raw
+from node.registry.damage import note_place
 from node.registry.mending.contents import mend_content, mend_map, mend_record
 from node.registry.mending.derived import REBUILDS, Mending
 from node.registry.mending.lost import Lost
@@ -43,8 +43,7 @@ async def mend_row(registry: Registry, table: BytesTable, key: bytes) -> None:
         Lost: nothing leads back to it, or not yet.
         Damaged: what it follows from is damaged as well.
     """
-    with registry.store.meta.read() as txn:
-        value = raw_value(table, txn, key)
+    value = await trio.to_thread.run_sync(_raw, registry, table, key)
     if value is not None and is_sealed(key, value):
         return
     right = None if value is None else await trio.to_thread.run_sync(mended, key, value)
@@ -61,14 +60,19 @@ async def mend_row(registry: Registry, table: BytesTable, key: bytes) -> None:
         await _drop(registry, table, key)
 
 
+def _raw(registry: Registry, table: BytesTable, key: bytes) -> bytes | None:
+    with registry.store.meta.read() as txn:
+        return table.raw(txn, key)
+
+
 def _is_buried(registry: Registry, key: bytes) -> bool:
     with registry.store.meta.read() as txn:
         return registry.store.meta.repositories.burials.has(txn, key[:8])
 
 
 def _put_right(table: BytesTable, key: bytes, wrong: bytes | None, right: tuple[bytes, bytes], txn: WriteTxn) -> None:
-    if raw_value(table, txn, key) == wrong:
-        remove_raw(table, txn, key)
+    if table.raw(txn, key) == wrong:
+        table.remove(txn, key)
         txn.put(*right, db=table.db)
 
 
@@ -89,7 +93,7 @@ async def _mend_by_table(registry: Registry, table: BytesTable, key: bytes) -> N
 
         def run(txn: WriteTxn) -> None:
             if _is_wrong(table, txn, key):
-                remove_raw(table, txn, key)
+                table.remove(txn, key)
                 rebuild(Mending(meta, registry.store.chunks, txn, now), key)
 
         await registry.store.writer.write(run)
@@ -99,7 +103,7 @@ async def _mend_by_table(registry: Registry, table: BytesTable, key: bytes) -> N
 
 def _is_wrong(table: BytesTable, txn: WriteTxn, key: bytes) -> bool:
     """Whether the row is damaged still, or not there: then others speak of it."""
-    value = raw_value(table, txn, key)
+    value = table.raw(txn, key)
     return value is None or not is_sealed(key, value)
 
 
@@ -114,7 +118,7 @@ def _put_replayed(registry: Registry, table: BytesTable, key: bytes, replay: Rep
         "tags": lambda: rebuilt_tag(meta, txn, key, replay),
     }
     state = rebuilt[table.name.removesuffix("-deleted")]()
-    remove_raw(table, txn, key)
+    table.remove(txn, key)
     repository = int.from_bytes(key[:8], "big")
     if isinstance(state, RepositoryRow):
         deleted = meta.repositories.deleted
@@ -133,7 +137,7 @@ async def _drop(registry: Registry, table: BytesTable, key: bytes) -> None:
 
     def run(txn: WriteTxn) -> None:
         if _is_wrong(table, txn, key):
-            remove_raw(table, txn, key)
+            table.remove(txn, key)
             put_missing(Mending(meta, registry.store.chunks, txn, now), table.name)
 
     await registry.store.writer.write(run)
