@@ -203,7 +203,7 @@ def _end_of_tree(file: Path) -> int:
     """Return where the last page of a tree ends: it begins with its own number and says that it is one."""
     pages = file.read_bytes()
     heads = ((at, *_HEAD.unpack_from(pages, at * 4096)) for at in range(len(pages) // 4096))
-    return max(at + 1 for at, number, flags in heads if number == at and flags & 3) * 4096
+    return 4096 * max(int(at) + 1 for at, number, flags in heads if number == at and flags & 3)
 
 
 TABLES = (
