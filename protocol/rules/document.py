@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
+from protocol.auth.names import LOCAL_ACCOUNT, RegistryName
 from protocol.errors import RuleInvalid
 from protocol.oci.document import Document, read_object
 
@@ -17,6 +18,15 @@ def read_document(data: bytes) -> Document:
     if len(data) > MAX_DOCUMENT:
         raise RuleInvalid(f"a document of {len(data)} bytes; at most {MAX_DOCUMENT} are read")
     return read_object(data, RuleInvalid)
+
+
+def require_others(own: RegistryName) -> None:
+    """Raise ``RuleInvalid`` where a rule about other registries could never be followed: *own* has no peers."""
+    if own.account == LOCAL_ACCOUNT:
+        raise RuleInvalid(
+            "this registry made itself up on its first start and has no other nodes: run "
+            "`entrepot init --data DIR --account 12-DIGITS --region NAME` with an empty DIR"
+        )
 
 
 def typed(document: Document, kind: type[Rule]) -> Rule:

@@ -20,6 +20,7 @@ import msgspec
 from protocol.auth.names import RegistryName
 from protocol.errors import NameInvalid, RuleInvalid
 from protocol.oci.names import RepositoryName, repository_name
+from protocol.rules.document import require_others
 
 ROOT = "ROOT"  # How people write the empty prefix, as ECR does.
 MAX_PREFIX = 128  # Characters, slash included.
@@ -48,6 +49,7 @@ def pull_through_rule(
     """
     if registry == own:
         raise RuleInvalid(f"{own} is this registry itself")
+    require_others(own)
     here = parse_prefix(prefix)
     return PullThroughRule(here, registry, here if upstream_prefix is None else parse_prefix(upstream_prefix or ROOT))
 

@@ -16,7 +16,7 @@ from msgspec import Meta
 from protocol.auth.names import Account, Region, RegistryName, account, region
 from protocol.errors import ParameterInvalid, RuleInvalid
 from protocol.oci.names import RepositoryName
-from protocol.rules.document import read_document, typed
+from protocol.rules.document import read_document, require_others, typed
 
 MAX_DESTINATIONS = 25  # Different ones, in all rules together.
 _PREFIX = re.compile(r"[a-z0-9._/-]*", re.ASCII)  # What a repository name can begin with; others match nothing.
@@ -102,6 +102,8 @@ def replication_configuration(data: bytes, own: RegistryName) -> ReplicationConf
         where, rules = "$.replicationConfiguration", typed(document, _Wrapped).replication_configuration.rules
     else:
         where, rules = "$", typed(document, _Bare).rules
+    if rules:
+        require_others(own)
     seen: set[RegistryName] = set()
     for at, rule in enumerate(rules):
         for place, one in enumerate(rule.destinations):

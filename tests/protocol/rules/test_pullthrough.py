@@ -71,3 +71,8 @@ def test_is_no_prefix(prefix: str) -> None:
 def test_a_registry_is_not_its_own_upstream() -> None:
     with pytest.raises(RuleInvalid, match="itself"):
         pull_through_rule("team/", OWN, None, own=OWN)
+
+
+def test_a_registry_without_peers_has_nowhere_to_pull_from() -> None:
+    with pytest.raises(RuleInvalid, match="entrepot init"):
+        pull_through_rule("team/", HUB, None, own=registry_name("000000000000/local"))

@@ -98,3 +98,10 @@ def test_is_refused(data: bytes, place: str) -> None:
     with pytest.raises(RuleInvalid) as refusal:
         replication_configuration(data, OWN)
     assert place in str(refusal.value)
+
+
+def test_a_registry_without_peers_has_nowhere_to_replicate_to() -> None:
+    local = registry_name("000000000000/local")
+    assert replication_configuration(encoded(), local).rules == ()
+    with pytest.raises(RuleInvalid, match="entrepot init"):
+        replication_configuration(encoded(rule()), local)
