@@ -87,7 +87,7 @@ async def open_store(path: Path, *, map_size: int = MAP_SIZE, reserve: int = RES
                 chunks.env.reader_check()
             except (lmdb.Error, OSError) as error:
                 raise NotReady(
-                    f"the store in {path} cannot be opened: {error}; look at the disk, and restore a copy of it"
+                    f"the store in {path} cannot be opened: {error}; look at the disk, and `entrepot restore` a backup"
                 ) from error
             space = opened.enter_context(_space(path, meta, chunks, reserve))
             async with (
@@ -142,11 +142,11 @@ def open_stopped(path: Path, *, map_size: int = MAP_SIZE) -> Iterator[StoppedSto
                 meta = opened.enter_context(open_meta(path / "meta", map_size=map_size, readonly=True))
                 chunks = opened.enter_context(open_chunks(path / "chunks", map_size=map_size, readonly=True))
             except (lmdb.Error, OSError) as error:
-                raise NotReady(f"the store in {path} is not whole: {error}; restore a copy of it") from error
+                raise NotReady(f"the store in {path} is not whole: {error}; `entrepot restore` a backup") from error
             try:
                 yield StoppedStore(meta, chunks)
             except lmdb.Error as error:
-                raise Damaged(f"the pages of {path} make no sense: {error}; restore a copy of it") from error
+                raise Damaged(f"the pages of {path} make no sense: {error}; `entrepot restore` a backup") from error
 
 
 def _numbers(first: int) -> Callable[[], int]:

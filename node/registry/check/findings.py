@@ -25,20 +25,21 @@ Severity: TypeAlias = Literal["error", "note"]
 
 MAX_OF_A_KIND = 1000  # Findings that are told; of more only the number is.
 
-_REPORT = "report it as a fault of entrepot, with this line; a copy of the data directory from before it is right"
+_REPORT = "report it as a fault of entrepot, with this line; a backup from before it is right: `entrepot restore`"
 _DISK = "look at the disk (dmesg, SMART)"
+_MEND = f"{_DISK}, then have the node mend it: `entrepot scrub --wait`, with a backup `--from BACKUP`"
 
 REMEDIES: dict[Kind, str] = {
-    "value": f"{_DISK}: it gave other bytes than were written; restore a copy of the data directory",
+    "value": f"the disk gave other bytes than were written; {_MEND}",
     "key": _REPORT,
     "index": _REPORT,
     "count": _REPORT,
     "row": _REPORT,
-    "content": "push it again: that replaces what is stored",
-    "map": f"{_DISK}; restore a copy of the data directory",
-    "chunk": f"{_DISK}; then start the node, pull the image, which makes it notice, and push it again",
+    "content": f"{_MEND}; or push it again",
+    "map": _MEND,
+    "chunk": f"{_MEND}; or push it again after that",
     "upload": "cancel it, and push the blob again",
-    "journal": f"{_DISK}; restore a copy of the data directory",
+    "journal": f"{_MEND}; what stays is mended by `entrepot restore` alone",
     "fingerprint": _REPORT,
     "dangling": "none is needed: delete the tag, or push the image again",
     "orphan": "none is needed: the next start frees them",
