@@ -79,9 +79,7 @@ class Fetcher:
 
     async def map_of(self, source: RegistryName, name: RepositoryName, digest: Digest) -> ChunkMap:
         """Return the chunk map of a blob; raises as ``blob``. An answer says that we may have it."""
-        data = await ask(self.session(source), MAP, encode(WhichBlob(name, digest)), MAX_MAP + 64, patience=ANSWER)
-        sent = decode(data, MapSent)
-        return ChunkMap(sent.size, tuple(sent.hashes[at : at + 32] for at in range(0, len(sent.hashes), 32)))
+        return await ask_map(self.session(source), name, digest)
 
     def session(self, source: RegistryName) -> Session:
         """Return the nearest session, or raise ``NoSource``."""
@@ -145,6 +143,12 @@ def patient(receive_into: ReceiveInto, patience: float) -> ReceiveInto:
         raise trio.BrokenResourceError(f"nothing more came within {patience:g} s")
 
     return receive
+
+
+async def ask_map(session: Session, name: RepositoryName, digest: Digest) -> ChunkMap:
+    """Return the chunk map of a blob that a node has; raises as ``ask``, and ``PeerFault`` where it is none."""
+    sent = decode(await ask(session, MAP, encode(WhichBlob(name, digest)), MAX_MAP + 64, patience=ANSWER), MapSent)
+    return ChunkMap(sent.size, tuple(sent.hashes[at : at + 32] for at in range(0, len(sent.hashes), 32)))
 
 
 async def ask(session: Session, method: str, body: bytes, limit: int, *, patience: float) -> bytes:

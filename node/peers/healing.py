@@ -10,25 +10,21 @@ from typing import TypeVar
 
 import trio
 
-from node.peers.fetch import ANSWER, STALL, ask, patient
+from node.peers.fetch import ANSWER, STALL, ask, ask_map, patient
 from node.peers.mesh import Mesh
 from node.peers.session import Session
 from node.registry.pullthrough import Upstreams
 from node.registry.registry import Registry
-from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import PeerFault, Refusal
 from protocol.oci.digest import Digest, algorithm, digest_of
 from protocol.oci.names import RepositoryName
 from protocol.wire.transfer import (
     CHUNKS,
     MANIFEST,
-    MAP,
     MAX_MANIFEST_SENT,
-    MAX_MAP,
     ChunksAsked,
     ManifestSent,
-    MapSent,
-    WhichBlob,
     WhichManifest,
     decode,
     encode,
@@ -50,7 +46,7 @@ class Healing:
         """Return a chunk from the first node whose chunk map is ours, or any if *root* is empty; ``None``: none has."""
 
         async def from_one(session: Session, there: RepositoryName) -> bytes | None:
-            chunk_map = await _map(session, there, digest)
+            chunk_map = await ask_map(session, there, digest)
             if root and chunk_map.root != root:
                 return None
             buffer = bytearray(min(CHUNK_SIZE, chunk_map.size - index * CHUNK_SIZE))
@@ -70,7 +66,7 @@ class Healing:
         """Return the hashes of the chunk map with this root; nothing where no node has it."""
 
         async def from_one(session: Session, there: RepositoryName) -> bytes | None:
-            chunk_map = await _map(session, there, digest)
+            chunk_map = await ask_map(session, there, digest)
             return b"".join(chunk_map.hashes) if chunk_map.root == root else None
 
         return await self._first(registry, names, from_one) or b""
@@ -111,8 +107,3 @@ class Healing:
                     found.append((session, upstream[1]))
                 found.append((session, name))
         return found
-
-
-async def _map(session: Session, name: RepositoryName, digest: Digest) -> ChunkMap:
-    sent = decode(await ask(session, MAP, encode(WhichBlob(name, digest)), MAX_MAP + 64, patience=ANSWER), MapSent)
-    return ChunkMap(sent.size, tuple(sent.hashes[at : at + 32] for at in range(0, len(sent.hashes), 32)))
