@@ -8,6 +8,7 @@ one record. They say ``None`` where the backup has no such thing, or has it dama
 """
 
 import os
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged, NotReady, PeerFault
 from protocol.oci.digest import Digest, algorithm, digest_of, hasher, packed
 from protocol.sync.record import FIRST, Record, Verify, follows, open_record, record_hash
+
+_GENERATION = re.compile("[0-9]{8,12}")  # What ``generation_path`` calls one; others put other files there.
 
 Vouch: TypeAlias = Callable[[str, Mapping[str, Certificates]], Verify]
 """``vouch(registry, certificates)``: returns what verifies the signatures of those nodes, each certificate of which was
@@ -149,7 +152,7 @@ def generations(root: Path) -> list[int]:
     folder = root / "generations"
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isascii() and path.name.isdigit())
+    return sorted(int(path.name) for path in folder.iterdir() if _GENERATION.fullmatch(path.name))
 
 
 def records(archive: Archive, manifest: Manifest) -> Iterator[tuple[int, bytes]]:

@@ -103,6 +103,16 @@ def test_a_backup_is_never_made_in_what_it_is_to_outlive(data: Path, tmp_path: P
     assert not (data / "backup").exists()
 
 
+def test_files_of_others_are_no_generations(data: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "backup"
+    run("backup", dest, "--data", data)
+    for name in ("7", "99999999999999999999", "00000003.bak", "-0000001"):
+        (dest / "generations" / name).write_bytes(b"x")
+    assert run("backup", dest, "--data", data).exit_code == 0
+    listed = json.loads(run("backup", "ls", dest, "--json").stdout)["generations"]
+    assert [one["generation"] for one in listed] == [1, 2]
+
+
 def test_no_node_is_restored_into_its_backup(data: Path, tmp_path: Path) -> None:
     dest = tmp_path / "backup"
     run("backup", dest, "--data", data, "--with-identity")
