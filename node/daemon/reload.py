@@ -71,6 +71,8 @@ class Reloader:
                 changed = changes(self.running.config, config)
                 next_one = in_force(self.running.config, config)
                 pair = await trio.to_thread.run_sync(read_certificate, next_one.listen)
+                if config.listen != next_one.listen:  # What the next start would read has to be right as well.
+                    await trio.to_thread.run_sync(read_certificate, config.listen)
             except (ConfigInvalid, NotReady) as error:
                 log.error("reload refused", reason=str(error))  # noqa: TRY400 - the message says it all.
                 self.alarms.raise_("reload-refused", str(error))

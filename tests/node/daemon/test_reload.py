@@ -107,6 +107,15 @@ async def test_a_new_certificate_is_shown_from_the_next_handshake_on(node: Node,
     assert not (await node.reloader.reload()).certificate  # It is the one that is shown.
 
 
+async def test_a_certificate_that_only_the_next_start_would_read_has_to_be_good(node: Node) -> None:
+    node.reloader.running.config = Config()  # Started without TLS.
+    assert {"listen.tls_certificate", "listen.tls_key"} == set((await node.reloader.reload()).restart)
+    node.key.unlink()
+    with pytest.raises(ReloadRefused, match=node.key.name):
+        await node.reloader.reload()
+    assert "reload-refused" in node.alarms()
+
+
 @pytest.mark.parametrize("half", ["certificate", "key", "cut", "empty", "gone", "protected"])
 async def test_a_pair_that_is_not_one_leaves_the_old_one(node: Node, tmp_path: Path, half: str) -> None:
     before, second = node.shown(), make_certificates(tmp_path / "second")
