@@ -25,9 +25,11 @@ from pathlib import Path
 import lmdb
 import msgspec
 
+from node.store.table import MAX_READERS
+
 PAGE = 4096  # Bytes.
 BALLAST = 16 * 2**20  # Bytes behind the end of each file; on a small disk a 64th of it. A delete copies 50 pages.
-_LOCK_SIZE = 24 * 1024  # Bytes: 256 readers of 64, and what comes before them.
+_LOCK_SIZE = 64 * MAX_READERS + 8192  # Bytes: readers of 64, and what comes before them.
 _KEEP_SIZE = 1
 _UNABLE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _LIBC = ctypes.CDLL(None, use_errno=True)

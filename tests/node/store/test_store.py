@@ -8,6 +8,7 @@ import pytest
 from node.store.blobs import BlobRow
 from node.store.format import FORMAT
 from node.store.store import Store, open_store
+from node.store.table import MAX_READERS
 from protocol.errors import NotReady, StoreFull
 from protocol.oci.digest import digest_of
 
@@ -63,3 +64,12 @@ async def test_the_reserve_is_not_written_into(tmp_path: Path) -> None:
             assert abs(store.space.free() - max(0, free - kept)) < 2**28  # Others write to this disk as well.
             with pytest.raises(StoreFull):
                 store.space.require(free)
+
+
+async def test_each_slot_of_a_reader_has_its_block_before_lmdb_maps_it(tmp_path: Path) -> None:
+    """On a full disk a page of the map without a block would end the process."""
+    async with open_store(tmp_path, map_size=2**26):
+        for name in ("meta", "chunks"):
+            lock = (tmp_path / name / "lock.mdb").stat()
+            assert lock.st_size >= 64 * MAX_READERS
+            assert lock.st_blocks * 512 >= lock.st_size
