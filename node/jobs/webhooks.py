@@ -37,7 +37,8 @@ from protocol.oci.names import RepositoryName
 
 PAGE = 32  # Records that are read at once.
 SAVE = 0.2  # Seconds between two writes of how far a webhook is.
-_LOOK = 10.0  # Seconds between two looks at whether some fail.
+_LOOK = 10.0  # Seconds between two looks at whether some fail,
+_MENDED = 60.0  # and at whether one that was damaged is there again.
 _PAUSE = 30.0  # Seconds after something went wrong here, not there.
 _PARTING = 2.0  # Seconds to write how far it is when the node stops.
 
@@ -67,7 +68,8 @@ async def deliver_forever(registry: Registry, connect: Connect, random: Random) 
                 if one is not None and revision and (before is None or before.revision != revision):
                     running[name] = task = _Task(name, one, None if before is None else before.ended)
                     nursery.start_soon(task.run, registry, connect, random)
-            await changed.wait()
+            with trio.move_on_after(_MENDED):
+                await changed.wait()
 
 
 async def _watch_forever(registry: Registry) -> None:

@@ -107,6 +107,12 @@ def untried_count(registry: Registry) -> int:
     return untried + len(registry.store.meta.noticed) + registry.repairs.is_busy
 
 
+def is_lost(registry: Registry, txn: ReadTxn, place: Place) -> bool:
+    """Whether nothing leads back to what was there: it may be put anew."""
+    row = registry.store.meta.damages.get(txn, place)
+    return row is not None and row.state == "lost"
+
+
 def load_bad(registry: Registry) -> None:
     """Remember, at the start, which blobs have bad chunks: they are not served, and a push replaces them."""
     damages, after = registry.store.meta.damages, b""

@@ -13,7 +13,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from node.registry.damage import is_lost
 from node.registry.registry import Registry
+from node.store.damage import Place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.secret import StoredSecret
 from protocol.events.queue import Behind, Checkpoint, Outcome, Ref
@@ -70,7 +72,7 @@ class Lag(msgspec.Struct, frozen=True):
 
 
 def stored_webhooks(registry: Registry, txn: ReadTxn) -> dict[str, StoredWebhook]:
-    """Return all webhooks by name, in order."""
+    """Return all webhooks by name, in order, but for those that are damaged."""
     rows = registry.store.meta.documents.under(txn, _ROW, limit=MAX_WEBHOOKS)
     return {name: _decode(data) for name, data in rows}
 
@@ -79,6 +81,11 @@ def stored_webhook(registry: Registry, txn: ReadTxn, name: str) -> StoredWebhook
     """Return one webhook."""
     data = registry.store.meta.documents.get(txn, _ROW + name)
     return None if data is None else _decode(data)
+
+
+def lost_webhook(registry: Registry, txn: ReadTxn, name: str) -> bool:
+    """Whether the webhook itself is damaged for good; how far it is may be known all the same."""
+    return is_lost(registry, txn, Place("documents", (_ROW + name).encode()))
 
 
 def store_webhook(registry: Registry, txn: WriteTxn, name: str, stored: StoredWebhook, *, moved: bool = False) -> None:

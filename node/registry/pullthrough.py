@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import msgspec
 
+from node.registry.damage import is_lost
 from node.registry.registry import Registry
 from node.store.damage import Place
 from node.store.table import ReadTxn, WriteTxn
@@ -100,8 +101,7 @@ def _rules_to_change(registry: Registry, txn: WriteTxn) -> list[PullThroughRule]
     try:
         return _rules(registry, txn)
     except Damaged:
-        row = registry.store.meta.damages.get(txn, Place("documents", _DOCUMENT.encode()))
-        if row is None or row.state != "lost":
+        if not is_lost(registry, txn, Place("documents", _DOCUMENT.encode())):
             raise
         return []
 

@@ -1,5 +1,6 @@
 """Webhooks: put, shown, changed, tried. What they are told is ``node.jobs.webhooks``' to send."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from node.registry.deliveries import (
     forget_webhook,
     lag,
     load_checkpoint,
+    lost_webhook,
     put_checkpoint,
     store_webhook,
     stored_webhook,
@@ -28,7 +30,7 @@ from node.registry.registry import Registry
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.auth.secret import Secret, StoredSecret, in_force
-from protocol.errors import RuleInvalid, WebhookUnknown
+from protocol.errors import Damaged, RuleInvalid, WebhookUnknown
 from protocol.events.queue import Behind, Checkpoint
 from protocol.events.request import ping_request
 from protocol.events.signature import KEY_SIZE, format_secret
@@ -106,7 +108,8 @@ async def put_webhook(
     made = registry.random(KEY_SIZE)
 
     def run(txn: WriteTxn) -> bool:
-        old = stored_webhook(registry, txn, name)
+        is_anew = lost_webhook(registry, txn, name)  # It keeps its place.
+        old = None if is_anew else stored_webhook(registry, txn, name)
         if old is None and len(stored_webhooks(registry, txn)) >= MAX_WEBHOOKS:
             raise RuleInvalid(f"there are {MAX_WEBHOOKS} webhooks already; delete one first")
         is_made = key is None and old is None
@@ -118,11 +121,11 @@ async def put_webhook(
         is_paused = old is not None and old.is_paused
         epoch = 0 if old is None else old.epoch
         stored = StoredWebhook(webhook, secrets, 0, epoch, is_paused, created, replay_until)
-        store_webhook(registry, txn, name, stored, moved=old is None or after is not None)
+        store_webhook(registry, txn, name, stored, moved=after is not None or (old is None and not is_anew))
         if after is not None:
             require_position(registry, txn, after)
             put_checkpoint(registry, txn, name, Checkpoint(after))
-        elif old is None:
+        elif old is None and not is_anew:
             put_checkpoint(registry, txn, name, Checkpoint(registry.store.meta.journal.last(txn)))
         return is_made
 
@@ -171,7 +174,8 @@ async def delete_webhook(registry: Registry, caller: Caller, name: str) -> None:
     registry.authorize(caller, _CHANGE, None)
 
     def run(txn: WriteTxn) -> None:
-        _required(registry, txn, name)
+        with suppress(Damaged):  # What nobody can read any more can go.
+            _required(registry, txn, name)
         forget_webhook(registry, txn, name)
 
     await registry.store.writer.write(run)

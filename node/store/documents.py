@@ -24,8 +24,11 @@ class Documents:
         return self.rows.delete(txn, name.encode())
 
     def under(self, txn: ReadTxn, prefix: str, *, after: str = "", limit: int) -> list[tuple[str, bytes]]:
-        """Return at most *limit* documents whose names begin with *prefix*, without it, beyond ``prefix + after``."""
-        rows = self.rows.items(txn, prefix.encode(), after=after.encode(), limit=limit)
+        """Return at most *limit* documents whose names begin with *prefix*, without it, beyond ``prefix + after``.
+
+        Those that are damaged are left out: they must not hold up the others.
+        """
+        rows = self.rows.sound(txn, prefix.encode(), after=after.encode(), limit=limit)
         return [(key.decode().removeprefix(prefix), data) for key, data in rows]
 
     def names(self, txn: ReadTxn, prefix: str, *, limit: int) -> list[str]:

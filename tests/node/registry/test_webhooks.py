@@ -22,6 +22,8 @@ from node.registry.webhooks import (
     rotate_secret,
     show_webhook,
 )
+from node.store.damage import DamageRow, Place
+from node.store.table import WriteTxn
 from protocol.auth.secret import in_force
 from protocol.errors import Denied, ParameterInvalid, RuleInvalid, WebhookUnknown
 from protocol.events.queue import Behind, Checkpoint, Ref
@@ -144,6 +146,29 @@ async def test_events_that_were_set_aside_are_counted_and_cleared_though_damaged
     assert list_webhooks(registry, ALICE)[0].aside == 1
     assert await clear_webhook(registry, ALICE, "ci") == 1
     assert list_webhooks(registry, ALICE)[0].aside == 0
+
+
+async def test_one_that_is_damaged_leaves_the_others_and_can_be_put_anew_or_deleted(registry: Registry) -> None:
+    await put(registry)
+    await put(registry, "other")
+    await save(registry, Checkpoint(0, (Behind(APP, 0),)))
+    await push_image(registry, b"1")
+    rows, damages = registry.store.meta.documents.rows, registry.store.meta.damages
+    place = Place("documents", b"webhook/ci")
+
+    def run(txn: WriteTxn) -> None:
+        txn.put(place.key, b"damaged", db=rows.db)
+        damages.put(txn, place, DamageRow(0, "lost"))
+
+    await registry.store.writer.write(run)
+    assert [one.name for one in list_webhooks(registry, ALICE)] == ["other"]
+    await put(registry)
+    assert [one.name for one in list_webhooks(registry, ALICE)] == ["ci", "other"]
+    assert checkpoint(registry) == Checkpoint(0, (Behind(APP, 0),))
+    await registry.store.writer.write(run)
+    await delete_webhook(registry, ALICE, "ci")
+    with registry.store.meta.read() as txn:
+        assert not rows.has(txn, place.key)
 
 
 async def test_a_replay_marks_what_was_told_and_keeps_who_is_behind(registry: Registry) -> None:
