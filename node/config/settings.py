@@ -78,6 +78,10 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams_unknown: Annotated[
         int, Meta(ge=1, le=1000, description="The same until one was answered well; more of them wait.")
     ] = 16
+    streams_all: Annotated[
+        Count,
+        Meta(description="HTTP/2 requests at work in all, beyond which limits.streams_unknown holds for everyone."),
+    ] = 2048
     handshake: Annotated[Seconds, Meta(description="Seconds for a TLS handshake.")] = 10.0
     receiving_head: Annotated[Seconds, Meta(description="Seconds for a request's head, from its first byte.")] = 10.0
     idle: Annotated[Seconds, Meta(description="Seconds that a connection is kept for its next request.")] = 75.0

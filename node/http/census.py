@@ -60,6 +60,8 @@ class Census:
     def __init__(self, limits: Callable[[], Limits], hit: Hit, counts: Counts) -> None:
         self.heads = 0
         """Bytes of decoded heads of all requests at work; kept by the connections."""
+        self.at_work = 0
+        """Requests of HTTP/2 that are served, over all connections; kept by those."""
         self.limits = limits
         self._hit = hit
         self._counts = counts

@@ -47,7 +47,7 @@ class Connection(Protocol):
     def ended(self, stream: "Stream", *, finished: bool) -> None:
         """Forget *stream*: its task has ended; *finished*: with an answer to what was asked."""
 
-    def trust(self) -> None:
+    def trust(self) -> bool:
         """Give the client what known ones get."""
 
     def window(self, stream_id: int, left: int) -> int:
@@ -134,13 +134,14 @@ class Stream:
         try:
             response = await self._response()
             status = response.status
-            if not self.is_refused and self._engine.trusts(self._request, status):
-                self._connection.trust()
             if isinstance(response.body, Pieces):
                 status = await self._send_pieces(response, response.body)
             else:
                 await self._send_bytes(response, response.body)
             self._finished = not self.is_refused
+            # Only now: what takes no answer gives no reason to be given more.
+            if self._finished and self._engine.trusts(self._request, status) and self._connection.trust():
+                await self._connection.write()
         finally:
             seconds = perf_counter() - began
             self._engine.observe(Answered(self._request, status, self._sent, seconds, self.is_refused))

@@ -313,25 +313,34 @@ class Http2Connection:
         seconds of that.
         """
         assert self._nursery is not None  # It was there before the first request was read.
-        if self._waiting and not self._is_starting and len(self._streams) - len(self._waiting) < self._allowed:
+        limits, census = self._limits, self.engine.census
+        # Each costs 19 KB: where many wait for their clients, all connections get what strangers do.
+        most = self._allowed if census.at_work < limits.streams_all else min(self._allowed, limits.streams_unknown)
+        if self._waiting and not self._is_starting and len(self._streams) - len(self._waiting) < most:
             self._is_starting = True
             self._nursery.start_soon(self._serve, self._waiting.popleft())
 
     async def _serve(self, stream: Stream) -> None:
         self._is_starting = False
-        self._start_waiting()
-        await stream.serve()
-
-    def trust(self) -> None:
-        """Give the client what known ones get: it is one now."""
-        self._guest.answered(trusted=True)
-        if self._allowed < self._limits.streams:
-            self._allowed = self._limits.streams
-            try:
-                self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed})
-            except h2.exceptions.ProtocolError as error:  # The client broke the connection after it had asked.
-                raise ClientGone from error
+        self.engine.census.at_work += 1
+        try:
             self._start_waiting()
+            await stream.serve()
+        finally:
+            self.engine.census.at_work -= 1
+
+    def trust(self) -> bool:
+        """Give the client what known ones get: it is one now. Return whether that has to be written to it."""
+        self._guest.answered(trusted=True)
+        if self._allowed >= self._limits.streams:
+            return False
+        self._allowed = self._limits.streams
+        try:
+            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed})
+        except h2.exceptions.ProtocolError as error:  # The client broke the connection after it had asked.
+            raise ClientGone from error
+        self._start_waiting()
+        return True
 
     def _fail(self, code: int, limit: str) -> None:
         """End the connection with a GOAWAY of *code*, from wherever that is noticed."""

@@ -67,6 +67,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """HTTP/2 requests at once on one connection."""
     streams_unknown: int = 16
     """The same until the client is known; what comes beyond them waits."""
+    streams_all: int = 2048
+    """HTTP/2 requests at work on all connections, beyond which known clients get what unknown ones do, too."""
     stream_window: int = 1024 * 1024
     """HTTP/2 upload bytes in flight in one stream: the default of 64 KiB makes distant uploads slow."""
     connection_window: int = 4 * 1024 * 1024

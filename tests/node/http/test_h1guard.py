@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from node.http.failures import Rejected
+from node.http.failures import NotHttp, Rejected
 from node.http.h1guard import ChunkedFraming, find_head, find_line, parse_head
 from node.http.limits import Limits
 
@@ -112,9 +112,10 @@ def test_fields_are_joined_and_values_trimmed() -> None:
     )
 )
 @example([b"GET / HTTP/1.1", b"\r\n", b"Host: a\r\n", b"\r\n"])
+@example([b" ", b"Content-Length: 1\r\n", b"\r\n"])
 def test_any_head_is_read_or_refused(parts: list[bytes]) -> None:
     buffer = bytearray(b"".join(parts))
-    with suppress(Rejected):
+    with suppress(Rejected, NotHttp):
         length = find_head(buffer, LIMITS)
         if length:
             head = parse_head(bytes(buffer[:length]), LIMITS)

@@ -543,6 +543,7 @@ async def test_an_unknown_client_has_few_requests_at_work_and_none_is_refused(st
         assert await client.status(stream) == 404
     assert client.h2.remote_settings.max_concurrent_streams == 16
     assert await client.status(await client.request(path="/first")) == 200
+    await client.until(h2.events.RemoteSettingsChanged)
     assert client.h2.remote_settings.max_concurrent_streams == 100
     assert not server.hits
     await client.stream.aclose()
