@@ -6,6 +6,7 @@ of its own (``repository``).
 
 import re
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.e2e import leaks, servers
 from tests.e2e.certificates import Certificates, make_certificates
 from tests.e2e.clients import Shell, running_shell
 from tests.e2e.processes import tail
+from tests.e2e.pushes import Client
 from tests.e2e.servers import Server
 
 LOGS = pytest.StashKey[list[Path]]()
@@ -74,6 +76,13 @@ def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(f"{request.param}_server")
     watch(request, found)
     return found
+
+
+@pytest.fixture
+def client(plain_server: Server) -> Iterator[Client]:
+    """A connection to the registry in plain HTTP."""
+    with closing(Client(plain_server)) as client:
+        yield client
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
@@ -16,12 +14,6 @@ pytestmark = pytest.mark.skipif(RIVAL, reason="what the rival takes is its own b
 
 IMAGE = make_image(72, layers=(3000,))
 LIMIT = 4 * 2**20  # Bytes of a manifest.
-
-
-@pytest.fixture
-def client(plain_server: Server) -> Iterator[Client]:
-    with closing(Client(plain_server)) as client:
-        yield client
 
 
 @pytest.fixture

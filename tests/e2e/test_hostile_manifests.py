@@ -5,8 +5,6 @@ S21, S22, S40 and S41 of the attack tests, against a node that runs.
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
@@ -20,12 +18,6 @@ pytestmark = pytest.mark.skipif(RIVAL, reason="what the rival takes is its own b
 IMAGE = make_image(71, layers=(3000,))
 GOOD = json.loads(IMAGE.manifest.data)
 CONFIG, LAYER = json.dumps(GOOD["config"]), json.dumps(GOOD["layers"][0])
-
-
-@pytest.fixture
-def client(plain_server: Server) -> Iterator[Client]:
-    with closing(Client(plain_server)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 S18, S23, S24 and S43 of the attack tests: each is sent byte by byte to a node that runs.
 """
 
-from collections.abc import Iterator
-from contextlib import closing
-
 import pytest
 
 from tests.e2e.images import make_image
@@ -17,12 +14,6 @@ pytestmark = pytest.mark.skipif(RIVAL, reason="what the rival takes is its own b
 
 MARKER = "/v2/never/run/manifests/marker"
 IMAGE = make_image(70, layers=(3000,))
-
-
-@pytest.fixture
-def client(plain_server: Server) -> Iterator[Client]:
-    with closing(Client(plain_server)) as client:
-        yield client
 
 
 @pytest.fixture
