@@ -99,6 +99,7 @@ def test_a_flipped_bit_in_a_chunk_and_in_records_is_healed_from_another_node(fed
         for value in values(data, table):
             hurt(data / "meta/data.mdb", value, at=len(value) // 2, bits=b"\x10\x01\x20")
     b = federation.b.start()
+    assert processes.wait_until(lambda: "\tup" in federation.b.run("peer", "ls"), patience=30)
     code, status = scrub(data, "--wait", "--rate", "1G")
     assert (code, status["damaged"], status["damage"]) == (0, 0, [])
     assert int(str(status["repaired"])) >= 8
