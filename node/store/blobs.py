@@ -23,6 +23,7 @@ from protocol.oci.digest import Digest, packed, unpacked
 
 INLINE_SIZE = 16_320  # Bytes: with its seal and the page header such a value fills 4 pages.
 DUE_AFTER = 25 * 3600  # Seconds: 24 hours are promised, and a due time moves at most once an hour.
+BACK = 2 * 86_400  # Seconds by which a clock that goes back is not believed yet, where that would cost a promise.
 _RENEW_AFTER = 3600  # Seconds.
 SEGMENT = 500 * 32  # Bytes of a chunk map in one value.
 
@@ -72,6 +73,7 @@ class Blobs:
 
         With a repository: a link to look at. With 0: a blob that nothing held when the row was written.
         """
+        self._seen = 0  # The time that the last due row went by; used by the writer alone.
 
     # Reading.
 
@@ -273,7 +275,7 @@ class Blobs:
 
     def keep_for_a_day(self, txn: WriteTxn, digest: Digest, *, now: float) -> None:
         """Have a blob that nothing holds yet looked at when what it came for has long happened."""
-        self.due.put(txn, (int(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
+        self.due.put(txn, (self._latest(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
 
     def _put_map(self, txn: WriteTxn, key: bytes, number: int, hashes: bytes) -> None:
         place = number.to_bytes(8, "big")
@@ -295,9 +297,18 @@ class Blobs:
     def _put_due(self, txn: WriteTxn, key: bytes, old: LinkRow | None, now: float) -> None:
         if old is not None and old.due:
             self.due.delete(txn, old.due.to_bytes(8, "big") + key)
-        due = int(now) + DUE_AFTER
+        due = self._latest(now) + DUE_AFTER
         self.due.put(txn, due.to_bytes(8, "big") + key, b"")
         self.links.put(txn, key, LinkRow(0, due, seen=True))
+
+    def _latest(self, now: float) -> int:
+        """Return *now*, or the time that was seen before where the clock has gone back by less than ``BACK``.
+
+        A clock that goes back, and forth again later, would shorten the day that a blob was promised.
+        """
+        if not 0 < self._seen - now < BACK:
+            self._seen = int(now)
+        return self._seen
 
 
 def needs_renewal(link: LinkRow, now: float) -> bool:

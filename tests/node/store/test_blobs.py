@@ -32,6 +32,7 @@ def add(meta: Meta, txn: WriteTxn, digest: Digest) -> bool:
 @contextmanager
 def writing(meta: Meta) -> Iterator[WriteTxn]:
     """A transaction that comes to nothing, so that the next one starts from nothing."""
+    meta.blobs._seen = 0
     with meta.env.begin(write=True) as txn:
         yield txn
         txn.abort()
@@ -211,7 +212,7 @@ def test_a_content_that_is_missing_is_damage(meta: Meta) -> None:
 
 def test_due_rows_come_oldest_first_and_none_before_its_time(meta: Meta, tmp_path: Path) -> None:
     with writing(meta) as txn:
-        for repository, at in ((1, NOW + 5), (2, NOW)):
+        for repository, at in ((2, NOW), (1, NOW + 5)):
             meta.blobs.show(txn, repository, ONE, now=at)
         due = int(NOW) + DUE_AFTER
         assert meta.blobs.due_before(txn, due - 1, limit=9) == []
@@ -219,3 +220,15 @@ def test_due_rows_come_oldest_first_and_none_before_its_time(meta: Meta, tmp_pat
         assert meta.blobs.due_before(txn, due + 5, limit=1) == [(due, 2, ONE)]
         meta.blobs.undue(txn, due, 2, ONE)
         assert meta.blobs.due_before(txn, due + 5, limit=9) == [(due + 5, 1, ONE)]
+
+
+def test_a_clock_that_goes_back_shortens_no_day_and_one_that_was_wrong_is_forgotten(meta: Meta) -> None:
+    with writing(meta) as txn:
+        for now, due in (
+            (NOW, NOW),
+            (NOW - 24 * HOUR, NOW),
+            (NOW + HOUR, NOW + HOUR),
+            (NOW - 30 * 24 * HOUR, NOW - 30 * 24 * HOUR),
+        ):
+            meta.blobs.show(txn, 1, ONE, now=now)
+            assert _links(meta, txn)[0][1].due == due + DUE_AFTER
