@@ -4,7 +4,7 @@ Bytes, events and times go in; bytes, effects and decisions come out. Nothing he
 reads a clock or draws a random number: those are arguments. Read in this order:
 
 * ``errors``  the conditions that the whole program knows, and what a client sees of each
-* ``moment``  text to time
+* ``moment``  times as text
 * ``oci``     names, digests, manifests, ranges and error bodies, as the OCI specifications have them
 * ``blobs``   chunks, and the map that verifies each of them
 * ``auth``    who asks, and who may

@@ -3,7 +3,6 @@
 An event belongs to one entry of one record. Its id is made of the two, so whoever gets it twice can tell. Read in this
 order:
 
-* ``moment``       times as text
 * ``event``        from a record to events
 * ``ecr``          an event as EventBridge has those of Amazon ECR
 * ``cloudevents``  the same as a CloudEvent

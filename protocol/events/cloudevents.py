@@ -13,7 +13,7 @@ import msgspec
 
 from protocol.events.ecr import ecr_detail, is_whole_repository
 from protocol.events.event import Event, Kind
-from protocol.events.moment import rfc3339
+from protocol.moment import rfc3339
 
 STRUCTURED = "application/cloudevents+json"
 

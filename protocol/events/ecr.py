@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from protocol.events.event import Event
-from protocol.events.moment import rfc3339
+from protocol.moment import rfc3339
 
 SOURCE = "aws.ecr"
 _encode = msgspec.json.Encoder().encode

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from protocol.events.cloudevents import binary_headers, cloud_event
 from protocol.events.ecr import ecr_event
 from protocol.events.event import Arrival, Event, Facts, event_id, events_of
-from protocol.events.moment import rfc3339
+from protocol.moment import rfc3339
 from protocol.oci.digest import Digest, digest_of
 from protocol.oci.mediatype import OCI_IMAGE, OCI_INDEX
 from protocol.oci.names import RepositoryName, TagName
