@@ -5,6 +5,7 @@
 * ``writer``     durable writes that share a commit
 * ``rows``       what the tables of ``meta`` hold, and their keys
 * ``meta``       the environment that holds everything small
+* ``layout``     how LMDB lays out its pages
 * ``chunks``     the environment that holds the chunks of large blobs
 * ``ingest``     bytes that arrive, hashed and written while the next ones come
 * ``tree``       where in ``data.mdb`` a chunk lies, read without the map

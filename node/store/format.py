@@ -184,7 +184,7 @@ def _remove_empty(path: Path) -> None:
 def finish_new_store(path: Path) -> None:
     """Say that the store which was made in *path* is whole; everything of it is on disk."""
     for name in ("meta", "chunks"):
-        _sync(path / name)
+        sync_folder(path / name)
     _write(path, FORMAT)
 
 
@@ -224,12 +224,13 @@ def _write(path: Path, text: str) -> None:
             out.flush()
             os.fsync(out.fileno())
         partial.rename(path / "FORMAT")
-        _sync(path)
+        sync_folder(path)
     except OSError as error:
         raise NotReady(f"cannot write to {path}: {error.strerror}; give the node a directory of its own") from error
 
 
-def _sync(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make what was made, renamed and removed in *path* durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -15,20 +15,28 @@ import os
 from collections.abc import Iterator
 from struct import Struct
 
+from node.store.layout import (
+    BIG,
+    BRANCH,
+    LEAF,
+    MAGIC,
+    NO_PAGE,
+    NODE,
+    NUMBER,
+    OVERFLOW,
+    PAGE_HEAD,
+    TABLE,
+    VERSION,
+    page_below,
+    size_of,
+)
 from protocol.errors import Damaged
 
 PAGE = 4096  # Bytes.
 HEAD = 16  # Bytes of a page before what is in it.
 _META = Struct("<16x I I 16x 48x 40x Q Q Q")  # Magic, version; root of the table of tables, last page, number.
-_HEAD = Struct("<Q 2x H H 2x")  # Its own number, flags, end of the places of its nodes.
-_NODE = Struct("<H H H H")
 _OVERFLOW = Struct("<Q H H I")  # Number, nothing, flags, pages.
 _ROOT_OF_TABLE = Struct("<40x Q")
-_NUMBER = Struct("<Q")
-_MAGIC, _VERSION = 0xBEEFC0DE, 1
-_BRANCH, _LEAF, _IS_OVERFLOW = 1, 2, 4
-_BIG, _TABLE = 1, 2
-_NONE = 2**64 - 1
 _MAX_DEPTH = 32
 
 
@@ -51,11 +59,11 @@ class Tree:
             Damaged: a page of the tree cannot be read, or is none.
         """
         root, found = self._root(), list[tuple[bytes, int]]()
-        if root != _NONE:
+        if root != NO_PAGE:
             for key, flags, where in self._nodes(root, first, 0):
                 if len(found) == count:
                     break
-                if flags & _BIG:
+                if flags & BIG:
                     found.append((key, where * PAGE + HEAD))
         return found
 
@@ -66,31 +74,31 @@ class Tree:
         would be here.
         """
         root, end = self._root(), os.fstat(self._fd).st_size // PAGE
-        waiting, seen = [(root, 0)] if root != _NONE else [], 0  # Pages, and how deep each lies.
+        waiting, seen = [(root, 0)] if root != NO_PAGE else [], 0  # Pages, and how deep each lies.
         while waiting and seen < size:
             number, depth = waiting.pop()
             page = self._read_at(number, depth)
             flags, nodes = _opened(page, number)
-            start = 0 if seen else _first(page, nodes, first, is_branch=bool(flags & _BRANCH))
-            if flags & _BRANCH:
+            start = 0 if seen else _first(page, nodes, first, is_branch=bool(flags & BRANCH))
+            if flags & BRANCH:
                 for place in range(len(nodes) - 1, start - 1, -1):
                     low, high, node_flags, _, _ = _node(page, nodes[place])
-                    waiting.append((low | high << 16 | node_flags << 32, depth + 1))
+                    waiting.append((page_below(low, high, node_flags), depth + 1))
                 continue
             for place in range(len(nodes)):
                 seen += self._verify_value(page, nodes[place], end)
 
     def _verify_value(self, page: bytes, at: int, end: int) -> int:
         low, high, flags, length, data = _node(page, at)
-        size = low | high << 16
-        if data > PAGE or (not flags & _BIG and data + size > PAGE):
+        size = size_of(low, high)
+        if data > PAGE or (not flags & BIG and data + size > PAGE):
             raise Damaged("a page makes no sense")
-        if flags & _BIG:
-            where = _NUMBER.unpack_from(page, data)[0] if data + _NUMBER.size <= PAGE else end
+        if flags & BIG:
+            where = NUMBER.unpack_from(page, data)[0] if data + NUMBER.size <= PAGE else end
             if where >= end:
                 raise Damaged("a page leads out of the file")
             own, _, kind, pages = _OVERFLOW.unpack(self._read(where, _OVERFLOW.size))
-            if own != where or kind != _IS_OVERFLOW or where + pages > end or HEAD + size > pages * PAGE:
+            if own != where or kind != OVERFLOW or where + pages > end or HEAD + size > pages * PAGE:
                 raise Damaged(f"page {where} is not that of a value")
         return int(length + size)
 
@@ -98,23 +106,23 @@ class Tree:
         """Return the greatest key, or nothing; as ``places``."""
         last, step = b"", self._root()
         for _ in range(_MAX_DEPTH):
-            if step == _NONE:
+            if step == NO_PAGE:
                 return last
             page = self._read(step)
             flags, nodes = _opened(page, step)
             if not nodes:
                 return last
             low, high, node_flags, length, data = _node(page, nodes[-1])
-            last, step = page[data - length : data], _NONE
-            if flags & _BRANCH:
-                step = low | high << 16 | node_flags << 32
+            last, step = page[data - length : data], NO_PAGE
+            if flags & BRANCH:
+                step = page_below(low, high, node_flags)
         return last
 
     def _root(self) -> int:
-        """Return the page that the table begins with; ``_NONE`` where it is empty."""
+        """Return the page that the table begins with; ``NO_PAGE`` where it is empty."""
         for key, _, root in self._nodes(self._main(), self._table, 0):
-            return int(root) if key == self._table else _NONE
-        return _NONE
+            return int(root) if key == self._table else NO_PAGE
+        return NO_PAGE
 
     def _main(self) -> int:
         """Return the page that the table of tables begins with, as of the last commit."""
@@ -128,7 +136,7 @@ class Tree:
         found: list[tuple[int, int]] = []
         for number in (0, 1):
             magic, version, root, _, commit = _META.unpack(self._read(number, _META.size))
-            if (magic, version) == (_MAGIC, _VERSION):
+            if (magic, version) == (MAGIC, VERSION):
                 found.append((commit, root))
         return found
 
@@ -136,12 +144,12 @@ class Tree:
         """Yield (key, flags, number of the first page of its value or table) of a leaf's nodes from *first* on."""
         page = self._read_at(number, depth)
         flags, nodes = _opened(page, number)
-        for place in range(_first(page, nodes, first, is_branch=bool(flags & _BRANCH)), len(nodes)):
+        for place in range(_first(page, nodes, first, is_branch=bool(flags & BRANCH)), len(nodes)):
             low, high, node_flags, length, data = _node(page, nodes[place])
-            if flags & _BRANCH:
-                yield from self._nodes(low | high << 16 | node_flags << 32, first, depth + 1)
-            elif node_flags & (_BIG | _TABLE):
-                kind = _ROOT_OF_TABLE if node_flags & _TABLE else _NUMBER
+            if flags & BRANCH:
+                yield from self._nodes(page_below(low, high, node_flags), first, depth + 1)
+            elif node_flags & (BIG | TABLE):
+                kind = _ROOT_OF_TABLE if node_flags & TABLE else NUMBER
                 if data + kind.size > PAGE:
                     raise Damaged(f"page {number} makes no sense")
                 yield page[data - length : data], node_flags, kind.unpack_from(page, data)[0]
@@ -163,23 +171,23 @@ class Tree:
 
 def head_of(offset: int, length: int) -> bytes:
     """Return the head that stands before a value of *length* bytes whose own lie at *offset*."""
-    return _OVERFLOW.pack(offset // PAGE, 0, _IS_OVERFLOW, -(-(HEAD + length) // PAGE))
+    return _OVERFLOW.pack(offset // PAGE, 0, OVERFLOW, -(-(HEAD + length) // PAGE))
 
 
 def _opened(page: bytes, number: int) -> tuple[int, "memoryview[int]"]:
     """Return the flags of page *number* and the places of its nodes."""
-    own, flags, end = _HEAD.unpack_from(page)
-    if own != number or not flags & (_BRANCH | _LEAF) or not HEAD <= end <= PAGE:
+    own, _, flags, end, _ = PAGE_HEAD.unpack_from(page)
+    if own != number or not flags & (BRANCH | LEAF) or not HEAD <= end <= PAGE:
         raise Damaged(f"page {number} is none")
     return flags, memoryview(page)[HEAD : end - end % 2].cast("H")
 
 
 def _node(page: bytes, at: int) -> tuple[int, int, int, int, int]:
     """Return the four numbers that a node begins with, and where its data are."""
-    if at > PAGE - _NODE.size:
+    if at > PAGE - NODE.size:
         raise Damaged("a page makes no sense")
-    low, high, flags, length = _NODE.unpack_from(page, at)
-    return low, high, flags, length, at + _NODE.size + length
+    low, high, flags, length = NODE.unpack_from(page, at)
+    return low, high, flags, length, at + NODE.size + length
 
 
 def _first(page: bytes, nodes: "memoryview[int]", first: bytes, *, is_branch: bool) -> int:

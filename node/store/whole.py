@@ -9,7 +9,7 @@ written (measured, lmdb 3.0: a put and a delete of some hundred rows do it). Suc
 where the file is short that list is read, page by page and not through the map, and has to have all that is missing.
 
 A meta page that is lost could be made up for by the other one, at the price of the last commit, which was acknowledged:
-so that is not done. Source: mdb.c of LMDB 0.9, ``MDB_page``, ``MDB_meta``, ``MDB_node``, ``mdb_env_read_header``.
+so that is not done. Source: mdb.c of LMDB 0.9, ``MDB_meta``, ``mdb_env_read_header``.
 """
 
 import os
@@ -18,21 +18,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from node.store.layout import (
+    BIG,
+    BRANCH,
+    LEAF,
+    MAGIC,
+    META,
+    NO_PAGE,
+    NODE,
+    NUMBER,
+    OVERFLOW,
+    PAGE_HEAD,
+    VERSION,
+    page_below,
+    size_of,
+)
 from protocol.errors import NotReady
 
-_HEAD = struct.Struct("=QHHHH")  # Page number, padding, flags, lower, upper.
 _META = struct.Struct("=IIQQ")  # Magic, version, address, size of the map.
 _DB = struct.Struct("=IHHQQQQQ")  # Padding (of the first one: bytes of a page), flags, depth, four counts, root.
 _LAST = struct.Struct("=QQ")  # Last page, transaction.
-_AFTER = _HEAD.size + _META.size + 2 * _DB.size
+_AFTER = PAGE_HEAD.size + _META.size + 2 * _DB.size
 _SIZE = _AFTER + _LAST.size
-_MAGIC, _VERSION, _IS_META = 0xBEEFC0DE, 1, 0x08
 _PAGES = (4096, 8192, 16_384, 32_768)  # Bytes of a page, which is the machine's that made the file.
-
-_NODE = struct.Struct("=HHHH")  # Low and high half of a size or page number, flags or the rest of it, size of the key.
-_NUMBER = struct.Struct("=Q")
-_BRANCH, _LEAF, _OVERFLOW, _IS_BIG = 0x01, 0x02, 0x04, 0x01
-_NO_PAGE = 2**64 - 1
 
 _REMEDY = (
     "Nothing in it can be relied on: move the data directory away, then `entrepot restore` a backup into a new one"
@@ -73,7 +81,7 @@ class _File:
         """Return a page of that kind; ``LookupError`` where it is not one, or not there."""
         data = os.pread(self.fd, self.page, number * self.page)
         if len(data) == self.page:
-            found, _, flags, _, _ = _HEAD.unpack_from(data)
+            found, _, flags, _, _ = PAGE_HEAD.unpack_from(data)
             if found == number and flags & kind:
                 return data
         raise LookupError(number)
@@ -100,37 +108,37 @@ def _require_pages(file: _File) -> None:
 def _read_meta(file: _File, number: int, at: int) -> _Meta:
     data = os.pread(file.fd, _SIZE, at)
     if len(data) == _SIZE:
-        found, _, flags, _, _ = _HEAD.unpack_from(data)
-        magic, version, _, _ = _META.unpack_from(data, _HEAD.size)
-        free = _DB.unpack_from(data, _HEAD.size + _META.size)
+        found, _, flags, _, _ = PAGE_HEAD.unpack_from(data)
+        magic, version, _, _ = _META.unpack_from(data, PAGE_HEAD.size)
+        free = _DB.unpack_from(data, PAGE_HEAD.size + _META.size)
         last, transaction = _LAST.unpack_from(data, _AFTER)
-        if (found, flags & _IS_META, magic, version) == (number, _IS_META, _MAGIC, _VERSION) and free[0] in _PAGES:
+        if (found, flags & META, magic, version) == (number, META, MAGIC, VERSION) and free[0] in _PAGES:
             return _Meta(transaction, last, free[-1], free[0])
     raise NotReady(f"page {number} of {file.path}, which says where all others are, was overwritten or lost. {_REMEDY}")
 
 
 def _free_pages(file: _File, number: int, beyond: int) -> set[int]:
     """Return the free pages from *beyond* on, of the tree of free pages under page *number*."""
-    if number == _NO_PAGE:
+    if number == NO_PAGE:
         return set()
-    page = file.read(number, _BRANCH | _LEAF)
-    _, _, flags, lower, _ = _HEAD.unpack_from(page)
+    page = file.read(number, BRANCH | LEAF)
+    _, _, flags, lower, _ = PAGE_HEAD.unpack_from(page)
     found: set[int] = set()
-    for index in range((lower - _HEAD.size) // 2):
-        [at] = struct.unpack_from("=H", page, _HEAD.size + 2 * index)
-        low, high, more, key = _NODE.unpack_from(page, at)
-        if flags & _BRANCH:
-            found |= _free_pages(file, low | high << 16 | more << 32, beyond)
+    for index in range((lower - PAGE_HEAD.size) // 2):
+        [at] = struct.unpack_from("=H", page, PAGE_HEAD.size + 2 * index)
+        low, high, more, key = NODE.unpack_from(page, at)
+        if flags & BRANCH:
+            found |= _free_pages(file, page_below(low, high, more), beyond)
             continue
-        start = at + _NODE.size + key
-        data = page[start : start + (low | high << 16)]
-        if more & _IS_BIG:
-            data = _overflow(file, _NUMBER.unpack_from(page, start)[0], low | high << 16)
-        [count] = _NUMBER.unpack_from(data)
-        found |= {one for one in struct.unpack_from(f"={count}Q", data, _NUMBER.size) if one >= beyond}
+        start = at + NODE.size + key
+        data = page[start : start + size_of(low, high)]
+        if more & BIG:
+            data = _overflow(file, NUMBER.unpack_from(page, start)[0], size_of(low, high))
+        [count] = NUMBER.unpack_from(data)
+        found |= {one for one in struct.unpack_from(f"={count}Q", data, NUMBER.size) if one >= beyond}
     return found
 
 
 def _overflow(file: _File, number: int, length: int) -> bytes:
-    file.read(number, _OVERFLOW)
-    return os.pread(file.fd, length, number * file.page + _HEAD.size)
+    file.read(number, OVERFLOW)
+    return os.pread(file.fd, length, number * file.page + PAGE_HEAD.size)

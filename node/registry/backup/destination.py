@@ -19,7 +19,6 @@ from node.registry.backup.files import (
     locked,
     make_folder,
     sync_all,
-    sync_folder,
     write_all,
     write_whole,
     writing,
@@ -36,6 +35,7 @@ from node.registry.backup.layout import (
     segment_name,
     segment_path,
 )
+from node.store.format import sync_folder
 from protocol.errors import Damaged, NotReady, StoreFull
 from protocol.oci.digest import Digest, algorithm, hasher, unpacked
 
