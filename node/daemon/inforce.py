@@ -24,7 +24,7 @@ def put_access(access: AccessLog, config: Config) -> None:
 def put_rules(registry: Registry, config: Config) -> None:
     """Hold what comes to the rules of *config*; what is under way has asked already."""
     rules = config.registry
-    registry.store.sink.room = config.limits.upload_memory
+    registry.store.sink.buffers.room = config.limits.upload_memory
     registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit)
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")

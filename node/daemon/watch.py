@@ -144,7 +144,7 @@ def _watch_uploads(metrics: Metrics, registry: Registry) -> None:
 
     def memory() -> int:
         filling = sum(session.ingest.memory for session in registry.sessions.values())
-        return filling + sum(map(len, sink.spare)) + in_flight() * CHUNK_SIZE
+        return filling + sum(map(len, sink.buffers.spare)) + in_flight() * CHUNK_SIZE
 
     def in_flight() -> int:
         return IN_FLIGHT - sink.in_flight.value

@@ -157,7 +157,7 @@ def spare_nothing(registry: Registry) -> bool:
     """Where nobody uploads at the moment, let go of the buffers that the next upload would begin with."""
     if any(session.lock.locked() for session in registry.sessions.values()):
         return False
-    registry.store.sink.spare.clear()
+    registry.store.sink.buffers.spare.clear()
     return True
 
 

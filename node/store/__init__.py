@@ -7,6 +7,7 @@
 * ``meta``       the environment that holds everything small
 * ``layout``     how LMDB lays out its pages
 * ``chunks``     the environment that holds the chunks of large blobs
+* ``filling``    buffers that fill with what arrives, and what all of them may take
 * ``ingest``     bytes that arrive, hashed and written while the next ones come
 * ``tree``       where in ``data.mdb`` a chunk lies, read without the map
 * ``extents``    a blob's bytes as verified extents of that file, and the leases that keep them in place

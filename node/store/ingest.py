@@ -8,9 +8,8 @@ the next commit. The thread goes on while the next buffer is there when it is do
 nearly as long as a hash. At most two buffers of an upload are hashed or wait for it, and a semaphore over all uploads
 bounds what waits for a hash or the disk, so that a slow disk slows the sockets and memory stays where it is.
 
-Buffers that fill are bounded over all uploads as well. Where they are used up, whoever needs one waits, and the upload
-whose chunk has been coming for longest has to go, if it took more than ``STALLED``: what it sent in whole is kept, and
-it may go on from there. So clients that send a part of a chunk and stop hold nobody up for longer than that.
+Buffers that fill are bounded over all uploads as well (``filling``): an upload that has to go for others keeps what it
+sent in whole, and may go on from there.
 
 What does not fill a chunk stays in the buffer. ``settle`` makes it durable too, inline while all of it is small.
 Bytes count only when they would survive a crash.
@@ -20,7 +19,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import TypeAlias
 
 import trio
@@ -28,19 +26,14 @@ from blake3 import blake3
 
 from node.store.blobs import INLINE_SIZE
 from node.store.chunks import Chunks, chunk_count
+from node.store.filling import SMALL, Buffers, Filling
 from node.store.space import Space
 from node.store.writer import Writer
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.errors import PeerFault, Refusal, TooSlow
 from protocol.oci.digest import Algorithm, Digest, Hasher, hasher
 
-FILLING = 128 * 2**20  # Bytes of buffers that fill, over all uploads.
-STALLED = 5.0  # Seconds in which a chunk has to come where others wait for a buffer: 200 KiB/s.
 IN_FLIGHT = 32  # Full chunks, over all uploads, that wait for a hash or the disk.
-_SPARE = 24  # Buffers kept for the next chunk: a fresh one costs 256 page faults.
-_LONGEST = 30.0  # Seconds that an upload waits for a buffer.
-_AGAIN = 0.1  # Seconds until it is looked again whether an upload that was cut has gone.
-_SMALL = 64 * 1024  # Bytes: the first buffer where the length is not known.
 
 ReceiveInto: TypeAlias = Callable[[memoryview], Awaitable[int]]
 """``await receive_into(view)``: fills *view* and returns how much came; fewer than its size at the end only."""
@@ -55,23 +48,7 @@ class Sink:
     space: Space
     next_number: Callable[[], int]
     in_flight: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(IN_FLIGHT))
-    spare: list[bytearray] = field(default_factory=list)
-    room: int = FILLING
-    """Bytes of buffers that may fill."""
-    filling: set["Ingest"] = field(default_factory=set)
-    """Uploads with a buffer of more than ``_SMALL``."""
-    held: int = 0  # Bytes of all buffers that fill.
-    freed: trio.Event = field(default_factory=trio.Event)
-    """Set when ``held`` becomes less; another one takes its place."""
-
-    def buffer(self) -> bytearray:
-        """Return a buffer of one chunk, with anything in it."""
-        return self.spare.pop() if self.spare else bytearray(CHUNK_SIZE)
-
-    def recycle(self, buffer: bytearray) -> None:
-        """Take back a buffer of one chunk that nobody looks at any more."""
-        if len(self.spare) < _SPARE and len(buffer) == CHUNK_SIZE:
-            self.spare.append(buffer)
+    buffers: Buffers = field(default_factory=Buffers)
 
 
 @dataclass(slots=True)
@@ -104,15 +81,11 @@ class Ingest:
         self._sink = sink
         self._hasher: Hasher = hasher(algorithm)
         self._hashes = bytearray()
-        self._buffer = bytearray()
+        self._filling = Filling(sink.buffers)
         self._filled = 0
         self._whole = 0  # Chunks that are full, hashed and durable.
         self._tail_written = 0  # Bytes of the tail that lie in ``chunks``.
         self._places = 0  # Of the sink's ``in_flight`` that chunks of this one have.
-        self._began = 0.0  # When the buffer grew beyond ``_SMALL``.
-        self._receiving = trio.CancelScope()
-        self._is_receiving = False
-        self._held = 0  # What the sink was told of the buffer.
 
     @property
     def size(self) -> int:
@@ -122,12 +95,12 @@ class Ingest:
     @property
     def memory(self) -> int:
         """Bytes of the buffer that is being filled; those on their way to the disk are counted by the sink."""
-        return len(self._buffer)
+        return len(self._filling.buffer)
 
     @property
     def inline(self) -> bytes:
         """All of it, while it is small enough to lie in ``meta``; else nothing."""
-        return bytes(self._buffer[: self._filled]) if self.size <= INLINE_SIZE else b""
+        return bytes(self._filling.buffer[: self._filled]) if self.size <= INLINE_SIZE else b""
 
     async def fill(self, receive_into: ReceiveInto, expected: int | None) -> None:
         """Take what comes, to its end.
@@ -167,7 +140,7 @@ class Ingest:
         """Make the tail durable as well, unless it is ``inline``."""
         if self.size > INLINE_SIZE and self._filled and self._tail_written != self._filled:
             self._number_it()
-            index, data = self._whole, bytes(self._buffer[: self._filled])
+            index, data = self._whole, bytes(self._filling.buffer[: self._filled])
             await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, data))
             self._tail_written = self._filled
         self.settled = self.size
@@ -180,8 +153,8 @@ class Ingest:
         await self.settle()
         await self._unpark()
         if self._filled:
-            with memoryview(self._buffer)[: self._filled] as tail:
-                is_right = await trio.to_thread.run_sync(self._hash, tail) if len(tail) > _SMALL else self._hash(tail)
+            with memoryview(self._filling.buffer)[: self._filled] as tail:
+                is_right = await trio.to_thread.run_sync(self._hash, tail) if len(tail) > SMALL else self._hash(tail)
             if not is_right:
                 raise PeerFault("the last chunk is not what the chunk map says")
         chunk_map = ChunkMap(self.size, tuple(_split(self._hashes)))
@@ -195,14 +168,13 @@ class Ingest:
         if number:
             await trio.to_thread.run_sync(self._reread, size)
         else:
-            self._buffer, self._filled = bytearray(inline), len(inline)
+            self._filling.buffer, self._filled = bytearray(inline), len(inline)
         self.settled = size
 
     def park(self) -> None:
         """Give the buffer back until the next part comes: what lies in ``chunks`` of the tail is read again then."""
         if self.number and self._tail_written == self._filled:
-            self._sink.recycle(self._buffer)
-            self._take_buffer(bytearray())
+            self._filling.give_up()
 
     def rewind(self) -> None:
         """Forget what came of a chunk that is not whole: its source will send it again from its start."""
@@ -210,15 +182,14 @@ class Ingest:
 
     def close(self) -> None:
         """Give the buffer back; nothing may be asked afterwards."""
-        self._sink.recycle(self._buffer)
-        self._take_buffer(bytearray())
+        self._filling.give_up()
         self._filled = 0
 
     async def _unpark(self) -> None:
-        if len(self._buffer) < self._filled:
+        if len(self._filling.buffer) < self._filled:
             chunks = self._sink.chunks
             tail = await trio.to_thread.run_sync(chunks.load, self.number, self._whole, self._filled)
-            self._take_buffer(bytearray(tail))
+            self._filling.take(bytearray(tail))
 
     async def _receive(
         self, receive_into: ReceiveInto, expected: int | None, into: trio.MemorySendChannel[bytearray] | None
@@ -226,17 +197,13 @@ class Ingest:
         left = expected
         while left is None or left > 0:
             await self._make_room(left)
-            room = len(self._buffer) - self._filled
+            room = len(self._filling.buffer) - self._filled
             wanted = room if left is None else min(room, left)
-            with memoryview(self._buffer)[self._filled : self._filled + wanted] as view:
-                with trio.CancelScope() as self._receiving:
-                    self._is_receiving = True
-                    try:
-                        came = await receive_into(view)
-                    finally:
-                        self._is_receiving = False
-                if self._receiving.cancelled_caught:
-                    raise TooSlow("a chunk of this upload took too long while others wait; go on with what was taken")
+            with (
+                memoryview(self._filling.buffer)[self._filled : self._filled + wanted] as view,
+                self._filling.receiving(),
+            ):
+                came = await receive_into(view)
             self._filled += came
             left = None if left is None else left - came
             if self._filled == CHUNK_SIZE:
@@ -244,8 +211,8 @@ class Ingest:
                 # Here, so that what waits for the disk is one full buffer of each upload, and no second one.
                 await self._sink.in_flight.acquire()
                 self._places += 1
-                await into.send(self._buffer)
-                self._take_buffer(bytearray())
+                await into.send(self._filling.buffer)
+                self._filling.take(bytearray())
                 self._filled, self._tail_written = 0, 0
                 self._whole += 1
             if came < wanted:
@@ -256,56 +223,20 @@ class Ingest:
 
         Nor do a thousand that announce much and send little: the first chunk takes steps whatever was announced.
         """
-        step = max(_SMALL, self._filled * 3)
+        step = max(SMALL, self._filled * 3)
         if left is not None and self._whole:
             wanted = self._filled + left
             enough = min(wanted, CHUNK_SIZE)
         else:
             wanted = self._filled + (step if left is None else min(left, step))
             enough = self._filled + 1
-        if len(self._buffer) >= enough:
+        if len(self._filling.buffer) >= enough:
             return
-        if wanted > _SMALL:
-            await self._wait_for_room(min(wanted, CHUNK_SIZE) - len(self._buffer))
-        grown = self._sink.buffer() if wanted >= CHUNK_SIZE else bytearray(wanted)
-        grown[: self._filled] = self._buffer[: self._filled]
-        self._take_buffer(grown)
-
-    async def _wait_for_room(self, size: int) -> None:
-        """Wait until buffers that fill may take *size* more; let the slowest upload go where that takes too long."""
-        sink = self._sink
-        end = trio.current_time() + _LONGEST
-        while sink.held + size > sink.room and sink.held > self._held:
-            left = min((one.patience for one in sink.filling), default=inf)
-            if left <= 0:
-                min(sink.filling, key=lambda one: one.patience).cut()
-            if trio.current_time() > end:
-                raise TooSlow("too many uploads are under way; go on with what was taken")
-            with trio.move_on_after(min(max(left, _AGAIN), _LONGEST)):
-                await sink.freed.wait()
-
-    @property
-    def patience(self) -> float:
-        """Seconds that its chunk may still take where others wait; ``inf`` where it does not wait for its client."""
-        return self._began + STALLED - trio.current_time() if self._is_receiving else inf
-
-    def cut(self) -> None:
-        """Stop receiving: ``fill`` raises ``TooSlow``."""
-        self._receiving.cancel()
-
-    def _take_buffer(self, buffer: bytearray) -> None:
-        """Fill *buffer* from now on, and let the sink know what it holds."""
-        sink, before = self._sink, self._held
-        self._buffer, self._held = buffer, len(buffer) if len(buffer) > _SMALL else 0
-        sink.held += self._held - before
-        if self._held and not before:
-            self._began = trio.current_time()
-            sink.filling.add(self)
-        elif not self._held:
-            sink.filling.discard(self)
-        if self._held < before:
-            sink.freed.set()
-            sink.freed = trio.Event()
+        if wanted > SMALL:
+            await self._filling.wait_for(min(wanted, CHUNK_SIZE) - len(self._filling.buffer))
+        grown = self._sink.buffers.chunk() if wanted >= CHUNK_SIZE else bytearray(wanted)
+        grown[: self._filled] = self._filling.buffer[: self._filled]
+        self._filling.take(grown)
 
     def _give_place_back(self) -> None:
         self._places -= 1
@@ -363,7 +294,7 @@ class Ingest:
             return
         finally:
             self._give_place_back()
-        self._sink.recycle(buffer)
+        self._sink.buffers.recycle(buffer)
         self._scattered.add(index)
         while self.durable in self._scattered:
             self._scattered.remove(self.durable)
@@ -388,7 +319,7 @@ class Ingest:
             if len(data) == CHUNK_SIZE:
                 self._hash(memoryview(data))
             else:
-                self._buffer, self._tail_written = bytearray(data), len(data)
+                self._filling.buffer, self._tail_written = bytearray(data), len(data)
         self._whole = whole
 
     def _rehash(self, algorithm: Algorithm) -> Digest:

@@ -180,9 +180,9 @@ async def test_a_client_that_goes_away_can_go_on_with_what_came_in_whole_chunks(
 async def test_an_upload_that_stopped_within_a_chunk_leaves_its_memory_to_others(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, is_gone: bool
 ) -> None:
-    monkeypatch.setattr("node.store.ingest.STALLED", 1.0)  # More than a loaded machine makes the honest one wait.
+    monkeypatch.setattr("node.store.filling.STALLED", 1.0)  # More than a loaded machine makes the honest one wait.
     sink, stopped, left = registry.store.sink, await begin(registry), 300_000
-    sink.room = CHUNK_SIZE
+    sink.buffers.room = CHUNK_SIZE
 
     async def receive_into(view: memoryview) -> int:
         nonlocal left
@@ -203,7 +203,7 @@ async def test_an_upload_that_stopped_within_a_chunk_leaves_its_memory_to_others
             nursery.start_soon(stop)
             await trio.testing.wait_all_tasks_blocked(0.05)
             await push_blob(registry, LARGE)
-    assert sink.held == 0
+    assert sink.buffers.held == 0
     kept = await upload_progress(registry, ALICE, APP, stopped)
     assert kept > INLINE_SIZE
     assert await append_upload(registry, ALICE, APP, stopped, source(b"more", kept)) == kept + 4

@@ -165,10 +165,10 @@ async def test_an_upload_that_waits_holds_no_buffer(store: Store) -> None:
     ingest = Ingest(store.sink, "sha256")
     await ingest.fill(source(CONTENT[: CHUNK_SIZE - 1]), CHUNK_SIZE - 1)
     ingest.park()
-    assert len(ingest._buffer) >= CHUNK_SIZE - 1  # Nothing else has these bytes.
+    assert ingest.memory >= CHUNK_SIZE - 1  # Nothing else has these bytes.
     await ingest.settle()
     ingest.park()
-    assert len(ingest._buffer) == 0
+    assert ingest.memory == 0
     await ingest.fill(source(CONTENT[CHUNK_SIZE - 1 :]), None)
     assert await ingest.finish("sha256") == (digest_of(CONTENT), map_of(CONTENT))
 
@@ -179,7 +179,7 @@ async def test_an_upload_that_announces_much_and_sends_little_takes_little(store
 
     async def receive_into(view: memoryview) -> int:
         await trio.lowlevel.checkpoint()
-        held.append(len(ingest._buffer))  # Nothing else tells what waits here.
+        held.append(ingest.memory)  # Nothing else tells what waits here.
         return len(view) if len(held) < 4 else 0
 
     await ingest.fill(receive_into, 2**40)
@@ -193,7 +193,7 @@ async def test_buffers_go_back_to_those_who_wait(store: Store) -> None:
         await ingest.fill(source(CONTENT), len(CONTENT))
         await ingest.finish("sha256")
         ingest.close()
-    assert 0 < len(store.sink.spare) <= 4
+    assert 0 < len(store.sink.buffers.spare) <= 4
 
 
 @pytest.mark.parametrize("bad", range(12))
@@ -210,8 +210,8 @@ async def test_what_came_before_a_wrong_chunk_is_durable_and_what_came_after_is_
 
 
 async def test_uploads_that_stop_within_a_chunk_keep_nobody_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.store.ingest.STALLED", 1.0)  # More than a loaded machine makes the honest one wait.
-    store.sink.room = 2 * CHUNK_SIZE
+    monkeypatch.setattr("node.store.filling.STALLED", 1.0)  # More than a loaded machine makes the honest one wait.
+    store.sink.buffers.room = 2 * CHUNK_SIZE
     cut: list[int] = []
 
     async def stall(ingest: Ingest) -> None:
@@ -244,9 +244,9 @@ async def test_uploads_that_stop_within_a_chunk_keep_nobody_out(store: Store, mo
         assert cut
         ingest.close()
         for one in slow:
-            one.cut()
+            one._filling.cut()
     assert all(CHUNK_SIZE <= size < CHUNK_SIZE + 300_000 for size in cut)
-    assert (store.sink.held, len(store.sink.filling), store.sink.in_flight.value) == (0, 0, IN_FLIGHT)
+    assert (store.sink.buffers.held, len(store.sink.buffers.filling), store.sink.in_flight.value) == (0, 0, IN_FLIGHT)
 
 
 async def test_an_upload_that_is_cancelled_gives_its_places_back(store: Store) -> None:
