@@ -21,6 +21,7 @@ called, and answered with the protocol's own error. A connection may end in any 
 * ``h1body``        a request's body, from the socket to the handler
 * ``http2``         HTTP/2 on one connection
 * ``frameguard``    counts frames before h2 sees them, without I/O
+* ``h2admission``   which of its requests are served, and how many may be open
 * ``h2stream``      one request of it, and its answer
 * ``h2body``        a request's body, from the reader of the connection to the handler
 * ``h2flow``        the windows of a connection and its streams

@@ -10,7 +10,6 @@ Half a frame would end all streams, so a write is shielded from the end of its o
 still ends it: a task that does nothing else passes that cancellation on.
 """
 
-from collections import deque
 from contextlib import suppress
 from math import inf
 from time import thread_time
@@ -39,6 +38,7 @@ from node.http.frameguard import (
     goaway,
     window_update,
 )
+from node.http.h2admission import Admission
 from node.http.h2data import BUFFER, DataFrames
 from node.http.h2flow import FlowControl
 from node.http.h2stream import Headers, Stream
@@ -84,7 +84,7 @@ class Http2Connection:
         self.hosts = hosts
         self._guest = guest
         self._limits = limits
-        self._allowed = limits.streams if guest.is_known else min(limits.streams, limits.streams_unknown)
+        self._admission = Admission(limits, engine.census, is_known=guest.is_known)
         self.h2 = _H2(
             h2.config.H2Configuration(
                 client_side=False,
@@ -96,7 +96,7 @@ class Http2Connection:
         self.h2.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed,
+                SettingCodes.MAX_CONCURRENT_STREAMS: self._admission.allowed,
                 SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.head,
                 SettingCodes.ENABLE_PUSH: 0,
@@ -112,8 +112,6 @@ class Http2Connection:
         self._lock = trio.Lock()
         self._frames = DataFrames()
         self._streams: dict[int, Stream] = {}
-        self._waiting: deque[Stream] = deque()  # Those of them that nobody serves yet.
-        self._is_starting = False
         self._nursery: trio.Nursery | None = None  # Of the tasks that serve them.
         self._last_stream = 0
         self._flow = FlowControl(self.h2, limits)
@@ -122,8 +120,6 @@ class Http2Connection:
         self._stalled = 0
         self._header_memory = 0
         self._draining = False
-        self._advertised = self._allowed
-        self._told: int | None = None  # Streams that the client knows it may open; until then it may guess.
 
     async def serve(self, received: bytes) -> bool:
         """Serve until either side ends it; *received* is what was read already.
@@ -141,9 +137,8 @@ class Http2Connection:
                     await self._read_forever(received)
             except ClientGone:
                 self._broken = True
-            self._allowed = 0  # Nobody begins any more.
-            while self._waiting:
-                self.ended(self._waiting.popleft(), finished=False)
+            for stream in self._admission.close():
+                self.ended(stream, finished=False)
             with trio.CancelScope(shield=True):  # Each in a turn of its own; they are as many as streams may be.
                 for stream in list(self._streams.values()):
                     stream.lose()
@@ -243,7 +238,7 @@ class Http2Connection:
                 self._wake(0)
             case h2.events.SettingsAcknowledged():
                 changed = event.changed_settings.get(SettingCodes.MAX_CONCURRENT_STREAMS)
-                self._told = self._advertised if changed is None else changed.new_value
+                self._admission.acknowledged(None if changed is None else changed.new_value)
             case h2.events.WindowUpdated():
                 self._wake(event.stream_id or 0)
             case _:
@@ -283,7 +278,7 @@ class Http2Connection:
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         memory = sum(len(name) + len(value) + 32 for name, value in headers)
         # Counted by our tasks, not by h2's open streams: what was reset may still be at work.
-        if len(self._streams) >= (limits.streams if self._told is None else self._told):
+        if self._admission.is_full(len(self._streams)):
             self.engine.hit("streams")
             self.reset(event.stream_id, REFUSED_STREAM)
         elif self._header_memory + memory > limits.header_memory:
@@ -301,42 +296,28 @@ class Http2Connection:
             stream = Stream(self, event.stream_id, headers, memory)
             self._streams[event.stream_id] = stream
             self.guard.streams.add(event.stream_id)
-            self._waiting.append(stream)
+            self._admission.wait(stream)
             self._start_waiting()
             if not stream.is_refused:
                 self._work.earn(REQUEST)
 
     def _start_waiting(self) -> None:
-        """Serve one that waits, if the client may have one more request at work; the next one begins a turn later.
-
-        The loop runs all that is ready before it looks who else is: 200 connections with 100 requests each would be ten
-        seconds of that.
-        """
         assert self._nursery is not None  # It was there before the first request was read.
-        limits, census = self._limits, self.engine.census
-        # Each costs 19 KB: where many wait for their clients, all connections get what strangers do.
-        most = self._allowed if census.at_work < limits.streams_all else min(self._allowed, limits.streams_unknown)
-        if self._waiting and not self._is_starting and len(self._streams) - len(self._waiting) < most:
-            self._is_starting = True
-            self._nursery.start_soon(self._serve, self._waiting.popleft())
+        if (stream := self._admission.next(len(self._streams))) is not None:
+            self._nursery.start_soon(self._serve, stream)
 
     async def _serve(self, stream: Stream) -> None:
-        self._is_starting = False
-        self.engine.census.at_work += 1
-        try:
+        with self._admission.serving():
             self._start_waiting()
             await stream.serve()
-        finally:
-            self.engine.census.at_work -= 1
 
     def trust(self) -> bool:
         """Give the client what known ones get: it is one now. Return whether that has to be written to it."""
         self._guest.answered(trusted=True)
-        if self._allowed >= self._limits.streams:
+        if not self._admission.raise_allowed():
             return False
-        self._allowed = self._limits.streams
         try:
-            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._allowed})
+            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._admission.allowed})
         except h2.exceptions.ProtocolError as error:  # The client broke the connection after it had asked.
             raise ClientGone from error
         self._start_waiting()
