@@ -6,7 +6,7 @@ from functools import partial
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
 from node.registry.repositories import repository
-from node.store.blobs import BlobRow, Chunked, LinkRow, needs_renewal
+from node.store.blobs import BlobRow, Chunked, LinkRow
 from node.store.extents import Span
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
@@ -79,7 +79,7 @@ async def renew_blob(registry: Registry, name: RepositoryName, digest: Digest) -
 async def _renewed(registry: Registry, repository: int, digest: Digest, link: LinkRow) -> bool:
     """Put off the due time of a link, where it has one; ``False``: it was collected a moment ago."""
     blobs, now = registry.store.meta.blobs, registry.now()
-    if not needs_renewal(link, now):
+    if not blobs.needs_renewal(link, now=now):
         return True
     return await registry.store.writer.write(lambda txn: blobs.renew(txn, repository, digest, now=now))
 

@@ -73,7 +73,7 @@ class Blobs:
 
         With a repository: a link to look at. With 0: a blob that nothing held when the row was written.
         """
-        self._seen = 0  # The time that the last due row went by; used by the writer alone.
+        self._seen = 0  # The time that the last due row went by; set by the writer alone.
 
     # Reading.
 
@@ -172,11 +172,15 @@ class Blobs:
             self._hold(txn, repository, digest)
         self._put_due(txn, key, link, now)
 
+    def needs_renewal(self, link: LinkRow, *, now: float) -> bool:
+        """Whether the link has a due time that was last put off an hour ago or earlier."""
+        return bool(link.due) and link.due - self._latest(now) < DUE_AFTER - _RENEW_AFTER
+
     def renew(self, txn: WriteTxn, repository: int, digest: Digest, *, now: float) -> bool:
         """Put off the due time of a link that no image names; ``False`` where there is no link any more."""
         key = _link_key(repository, packed(digest))
         link = self.links.get(txn, key)
-        if link is not None and needs_renewal(link, now):
+        if link is not None and self.needs_renewal(link, now=now):
             self._put_due(txn, key, link, now)
         return link is not None
 
@@ -275,7 +279,7 @@ class Blobs:
 
     def keep_for_a_day(self, txn: WriteTxn, digest: Digest, *, now: float) -> None:
         """Have a blob that nothing holds yet looked at when what it came for has long happened."""
-        self.due.put(txn, (self._latest(now) + DUE_AFTER).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
+        self.due.put(txn, self._due(now).to_bytes(8, "big") + _link_key(0, packed(digest)), b"")
 
     def _put_map(self, txn: WriteTxn, key: bytes, number: int, hashes: bytes) -> None:
         place = number.to_bytes(8, "big")
@@ -297,23 +301,20 @@ class Blobs:
     def _put_due(self, txn: WriteTxn, key: bytes, old: LinkRow | None, now: float) -> None:
         if old is not None and old.due:
             self.due.delete(txn, old.due.to_bytes(8, "big") + key)
-        due = self._latest(now) + DUE_AFTER
+        due = self._due(now)
         self.due.put(txn, due.to_bytes(8, "big") + key, b"")
         self.links.put(txn, key, LinkRow(0, due, seen=True))
+
+    def _due(self, now: float) -> int:
+        self._seen = self._latest(now)
+        return self._seen + DUE_AFTER
 
     def _latest(self, now: float) -> int:
         """Return *now*, or the time that was seen before where the clock has gone back by less than ``BACK``.
 
         A clock that goes back, and forth again later, would shorten the day that a blob was promised.
         """
-        if not 0 < self._seen - now < BACK:
-            self._seen = int(now)
-        return self._seen
-
-
-def needs_renewal(link: LinkRow, now: float) -> bool:
-    """Whether the link has a due time that was last put off an hour ago or earlier."""
-    return bool(link.due) and link.due - now < DUE_AFTER - _RENEW_AFTER
+        return self._seen if 0 < self._seen - now < BACK else int(now)
 
 
 def _link_key(repository: int, key: bytes) -> bytes:

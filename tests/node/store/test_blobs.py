@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.store.blobs import DUE_AFTER, BlobRow, LinkRow, needs_renewal
+from node.store.blobs import DUE_AFTER, BlobRow, LinkRow
 from node.store.meta import Meta
 from node.store.table import WriteTxn
 from protocol.errors import Damaged
@@ -156,7 +156,7 @@ def test_a_due_time_moves_at_most_once_an_hour(meta: Meta) -> None:
         for after, moves in ((HOUR - 1, False), (HOUR + 1, True), (24 * HOUR, True)):
             link = meta.blobs.link(txn, 1, ONE)
             assert link is not None
-            assert needs_renewal(link, NOW + after) == moves
+            assert meta.blobs.needs_renewal(link, now=NOW + after) == moves
             assert link.due - (NOW + after) >= 24 * HOUR or moves  # What was told to a client holds.
         meta.blobs.renew(txn, 1, ONE, now=NOW + 2 * HOUR)
         assert meta.blobs.due_before(txn, 2e9, limit=9) == [(int(NOW + 2 * HOUR) + DUE_AFTER, 1, ONE)]
@@ -169,7 +169,7 @@ def test_what_is_named_has_no_due_time(meta: Meta) -> None:
         assert meta.blobs.due_before(txn, 2e9, limit=9) == []
         link = meta.blobs.link(txn, 1, ONE)
         assert link is not None
-        assert not needs_renewal(link, 2e9)
+        assert not meta.blobs.needs_renewal(link, now=2e9)
 
 
 def test_what_nothing_holds_goes_and_what_is_held_stays(meta: Meta) -> None:
@@ -232,3 +232,12 @@ def test_a_clock_that_goes_back_shortens_no_day_and_one_that_was_wrong_is_forgot
         ):
             meta.blobs.show(txn, 1, ONE, now=now)
             assert _links(meta, txn)[0][1].due == due + DUE_AFTER
+
+
+def test_a_clock_that_goes_back_hides_no_link_that_is_to_be_put_off(meta: Meta) -> None:
+    with writing(meta) as txn:
+        meta.blobs.show(txn, 1, ONE, now=NOW)
+        link = meta.blobs.link(txn, 1, ONE)
+        assert link is not None
+        meta.blobs.show(txn, 2, OTHER, now=NOW + 2 * HOUR)
+        assert meta.blobs.needs_renewal(link, now=NOW - 20 * HOUR)
