@@ -90,8 +90,8 @@ class Filling:
 
     async def wait_for(self, size: int) -> None:
         """Wait until buffers that fill may take *size* more; let the slowest upload go where that takes too long."""
-        shared = self._buffers
-        end = trio.current_time() + _LONGEST
+        shared, start = self._buffers, trio.current_time()
+        end = start + _LONGEST
         while shared.held + size > shared.room and shared.held > self._held:
             left = min((one.patience for one in shared.filling), default=inf)
             if left <= 0:
@@ -100,6 +100,7 @@ class Filling:
                 raise TooSlow("too many uploads are under way; go on with what was taken")
             with trio.move_on_after(min(max(left, _AGAIN), _LONGEST)):
                 await shared.freed.wait()
+        self._began += trio.current_time() - start  # The client had nothing to do with that.
 
     @property
     def patience(self) -> float:

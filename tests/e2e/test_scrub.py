@@ -179,17 +179,19 @@ def test_a_file_that_is_cut_under_a_running_node_does_not_end_it(tmp_path: Path,
             with closing(Client(server)) as client:
                 client.put_image("e2e/cut", str(len(images) - 1), images[-1])
         os.truncate(file, file.stat().st_size - 5_000_000)
+        refused = 0
         for image in images:
             for blob in image.layers:
                 with closing(Client(server)) as client:
                     try:
                         got = client.call("GET", f"/v2/e2e/cut/blobs/{blob.digest}")
                         assert got.status >= 500 or got.body == blob.data
+                        refused += got.status >= 500
                     except (http.client.HTTPException, OSError):
-                        continue  # Broken off: no 200 that looks whole.
+                        refused += 1  # Broken off: no 200 that looks whole.
         code, status = scrub(data, "--wait")
         assert code == 1
-        assert int(str(status["damaged"])) >= 3
+        assert int(str(status["damaged"])) >= refused >= 1  # Free pages may have been cut off too: nobody misses those.
         with closing(Client(server)) as client:
             for number, image in enumerate(images):
                 client.put_image("e2e/cut", str(number), image)
