@@ -19,7 +19,8 @@ from node.store.blobs import BlobRow
 from node.store.store import Store, open_store
 from node.store.table import WriteTxn
 from node.telemetry.alarms import Alarms
-from protocol.auth.caller import Caller, root_of
+from protocol.auth.caller import Act, Caller, root_of
+from protocol.auth.conditions import Keys
 from protocol.blobs.chunkmap import ChunkMap
 from protocol.oci.digest import Digest, digest_of
 from protocol.oci.mediatype import OCI_IMAGE
@@ -54,7 +55,7 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
             name=identity.registry,
             store=store,
             author=author,
-            policies=lambda _caller, _action, _name: None,
+            policies=_allow,
             settings=Settings(),
             now=time.time,
             random=secrets.token_bytes,
@@ -66,12 +67,18 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
                 await _put(registry, store, one, range(first, min(first + BATCH, max(one.manifests, one.tags))))
 
 
+def _allow(_caller: Caller, _action: str, _name: RepositoryName | None, _keys: Keys) -> None:
+    """Nobody but this fills it."""
+
+
 async def _put(registry: Registry, store: Store, filling: Filling, numbers: range) -> None:
     name = RepositoryName(filling.repository)
     account = registry.name.account
+    caller = Caller(root_of(account), account)
+    act = Act(caller, "ecr:PutImage", name)
 
     def run(txn: WriteTxn) -> None:
-        row = repository_for_push(registry, txn, Caller(root_of(account), account), name)
+        row = repository_for_push(registry, txn, caller, name)
         images = [_manifest(name, number % filling.manifests) for number in numbers]
         for digest, data in images:
             chunk_map = ChunkMap(len(data), (blake3(data).digest(),))
@@ -80,7 +87,7 @@ async def _put(registry: Registry, store: Store, filling: Filling, numbers: rang
         def entries(dot: Dot, hlc: int) -> list[Known]:
             return list(_entries(filling, name, row.state.life, list(zip(numbers, images, strict=True)), dot, hlc))
 
-        commit(registry, txn, entries)
+        commit(registry, txn, act, entries)
 
     await store.writer.write(run)
 

@@ -168,6 +168,12 @@ class ImageInUse(Refusal):
     status, oci, ecr = 405, "UNSUPPORTED", "ImageReferencedByManifestList"
 
 
+class RepositoryExists(Refusal):
+    """A repository that is to be created is there."""
+
+    status, oci, ecr = 409, "DENIED", "RepositoryAlreadyExistsException"
+
+
 class RepositoryNotEmpty(Refusal):
     """There are images in the repository that is to be deleted."""
 

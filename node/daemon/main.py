@@ -66,6 +66,7 @@ from node.telemetry.metrics import Metrics
 from node.telemetry.tracing import Tracer
 from node.upstream.dial import system_dialer
 from protocol.auth.caller import Caller, root_of
+from protocol.auth.conditions import Keys
 from protocol.errors import Damaged
 from protocol.oci.names import RepositoryName
 
@@ -264,7 +265,7 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
     return registry
 
 
-def _allow(_caller: Caller, _action: str, _name: RepositoryName | None) -> None:
+def _allow(_caller: Caller, _action: str, _name: RepositoryName | None, _keys: Keys) -> None:
     """An open node lets its callers do everything: they are its root."""
 
 

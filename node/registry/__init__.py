@@ -13,6 +13,9 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``draft``         entries of a record to be
+* ``registers``     what is kept beside repositories: documents, principals, keys, rules
+* ``settings``      what is set for a repository
+* ``current``       values made of both, kept until one of them changes
 * ``commit``        one record of what this node changes, appended and applied in one transaction
 * ``repositories``  finding, creating, deleting a repository
 * ``burial``        what lay in deleted repositories goes

@@ -12,6 +12,7 @@ from node.registry.state import Change, apply_entry
 from node.store.journal import Head
 from node.store.meta import Meta
 from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.caller import Act
 from protocol.errors import Damaged, ManifestTooLarge
 from protocol.events.event import Arrival
 from protocol.sync.clock import Clock
@@ -24,12 +25,13 @@ _ROOM = MAX_RECORD - 1024  # Bytes for entries: the rest is for who wrote them, 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], list[Known]]) -> Dot | None:
-    """Append one record and apply it; on the writer's thread. What does not fit in one goes on in the next.
+def commit(registry: Registry, txn: WriteTxn, act: Act, entries_of: Callable[[Dot, int], list[Known]]) -> Dot | None:
+    """Append one record about content and apply it; on the writer's thread. What does not fit goes on in the next.
 
     Args:
         registry: to which this node writes.
         txn: the transaction; where it is undone, so is the record.
+        act: who does what, for the audit.
         entries_of: given the dot and the clock of the record to be, returns its entries; none, no record.
 
     Returns:
@@ -40,6 +42,13 @@ def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], l
         ReadOnly: the gate was closed after whoever writes asked.
     """
     registry.gate.require_open()
+    return commit_rules(registry, txn, act, entries_of)
+
+
+def commit_rules(
+    registry: Registry, txn: WriteTxn, _act: Act, entries_of: Callable[[Dot, int], list[Known]]
+) -> Dot | None:
+    """Commit as ``commit`` does, also while the registry is read-only: what rules, principals and settings say."""
     author, meta, now = registry.author, registry.store.meta, registry.now()
     head = meta.journal.head(txn, author.node, author.incarnation)
     first = Dot(author.node, author.incarnation, head.seq + 1)
@@ -62,12 +71,12 @@ def commit(registry: Registry, txn: WriteTxn, entries_of: Callable[[Dot, int], l
 
 
 def commit_arrived(
-    registry: Registry, txn: WriteTxn, arrival: Arrival, entries_of: Callable[[Dot, int], list[Known]]
+    registry: Registry, txn: WriteTxn, act: Act, arrival: Arrival, entries_of: Callable[[Dot, int], list[Known]]
 ) -> None:
     """Commit what came from another registry: no rule here sends that on, or two rules could make a circle."""
     meta = registry.store.meta
     before = meta.journal.last(txn)
-    commit(registry, txn, entries_of)
+    commit(registry, txn, act, entries_of)
     for position in range(before, meta.journal.last(txn)):
         meta.replicas.note_arrived(txn, position + 1, arrival)
 

@@ -22,15 +22,36 @@ Closer: TypeAlias = Literal["configuration", "operator", "clock"]
 """Who closed the gate."""
 
 _READS = ("ecr:Get", "ecr:Describe", "ecr:List", "ecr:BatchGet", "ecr:BatchCheck")
-_NODE = "entrepot:"  # Commands about the node itself: check, backup, scrub.
+_BESIDE = ("entrepot:", "iam:", "kms:", "sts:")  # About the node itself (check, backup, scrub), and who may.
 _RULES = frozenset(
-    (
-        "ecr:PutAccountSetting",
-        "ecr:PutReplicationConfiguration",
-        "ecr:CreatePullThroughCacheRule",
-        "ecr:DeletePullThroughCacheRule",
-        "ecr:PutRegistryPolicy",
-        "ecr:DeleteRegistryPolicy",
+    f"ecr:{one}"
+    for one in (
+        "CreatePullThroughCacheRule",
+        "CreateRepositoryCreationTemplate",
+        "DeleteLifecyclePolicy",
+        "DeletePullThroughCacheRule",
+        "DeleteRegistryPolicy",
+        "DeleteRepositoryCreationTemplate",
+        "DeleteRepositoryPolicy",
+        "DeleteSigningConfiguration",
+        "DeregisterPullTimeUpdateExclusion",
+        "PutAccountSetting",
+        "PutImageScanningConfiguration",
+        "PutImageTagMutability",
+        "PutLifecyclePolicy",
+        "PutRegistryPolicy",
+        "PutRegistryScanningConfiguration",
+        "PutReplicationConfiguration",
+        "PutSigningConfiguration",
+        "RegisterPullTimeUpdateExclusion",
+        "SetRepositoryPolicy",
+        "StartImageScan",
+        "StartLifecyclePolicyPreview",
+        "TagResource",
+        "UntagResource",
+        "UpdatePullThroughCacheRule",
+        "UpdateRepositoryCreationTemplate",
+        "ValidatePullThroughCacheRule",
     )
 )
 
@@ -69,4 +90,5 @@ def leaves_content(action: str) -> bool:
 
     One that nobody thought of is taken to change something.
     """
-    return action.startswith((*_READS, _NODE)) or action in _RULES
+    action = action.replace("ecr-public:", "ecr:", 1)
+    return action.startswith((*_READS, *_BESIDE)) or action in _RULES

@@ -23,7 +23,7 @@ from node.registry.registry import Registry
 from node.registry.repositories import repository, repository_for_push
 from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
 from node.store.table import ReadTxn, WriteTxn
-from protocol.auth.caller import Caller
+from protocol.auth.caller import Act, Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.errors import Damaged, DigestInvalid, ImageInUse, ManifestBlobUnknown, ManifestUnknown
 from protocol.oci.digest import Digest, algorithm, digest_of
@@ -97,7 +97,7 @@ async def put_manifest(
             put = image_put(draft, prepared.digest, value)
             return [put, *descendant_puts(draft, value), *tag_puts(draft, tags, prepared.digest)]
 
-        commit(registry, txn, entries)
+        commit(registry, txn, Act(caller, "ecr:PutImage", name), entries)
 
     async with written(registry, [prepared]) as contents:
         await registry.store.writer.write(run)
@@ -284,7 +284,7 @@ async def delete_image(registry: Registry, caller: Caller, name: RepositoryName,
             deletes = tag_deletes(draft, tags[:_TAGS])
             return [image_delete(draft, digest, state), *deletes] if is_last else deletes
 
-        commit(registry, txn, entries)
+        commit(registry, txn, Act(caller, "ecr:BatchDeleteImage", name), entries)
         return is_last
 
     while not await registry.store.writer.write(run):

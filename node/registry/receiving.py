@@ -18,7 +18,7 @@ from node.registry.registry import Registry
 from node.registry.repositories import replicated_repository
 from node.store.rows import RepositoryRow
 from node.store.table import WriteTxn
-from protocol.auth.caller import Caller
+from protocol.auth.caller import Act, Caller
 from protocol.errors import NoSource
 from protocol.events.event import Arrival
 from protocol.oci.digest import Digest
@@ -76,7 +76,8 @@ async def take_image(
                 return []  # It was taken before and deleted here since: no tag may point at it.
             return [*images, *(put for one in tags for put in _tag_put(draft, announcement, one))]
 
-        commit_arrived(registry, txn, Arrival("replication", source), entries)
+        act = Act(caller, "ecr:ReplicateImage", name)
+        commit_arrived(registry, txn, act, Arrival("replication", source), entries)
         replicas.take(txn, source, name, announcement.digest, announcement.hlc)
         for one in tags:
             replicas.take(txn, source, name, one.tag, one.hlc)
@@ -151,7 +152,7 @@ async def keep_manifest(
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
             return [image_put(draft, prepared.digest, value), *tag_puts(draft, [tag] if tag else [], prepared.digest)]
 
-        commit_arrived(registry, txn, arrival, entries)
+        commit_arrived(registry, txn, Act(caller, "ecr:BatchImportUpstreamImage", name), arrival, entries)
         if tag is not None:
             note_checked(registry, txn, name, tag)
 

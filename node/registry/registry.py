@@ -21,13 +21,19 @@ from node.store.store import Store
 from node.telemetry.alarms import Alarms
 from node.telemetry.tracing import Tracer, no_traces
 from protocol.auth.caller import Caller
+from protocol.auth.conditions import Keys
 from protocol.auth.names import RegistryName
 from protocol.events.event import Event
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
 
-Policies: TypeAlias = Callable[[Caller, str, RepositoryName | None], None]
-"""``policies(caller, "ecr:BatchDeleteImage", name)``: returns, or raises ``Denied``. Without a name: the registry."""
+Policies: TypeAlias = Callable[[Caller, str, RepositoryName | None, Keys], None]
+"""``policies(caller, "ecr:BatchDeleteImage", name, {})``: returns, or raises ``Denied``. Without a name: the registry.
+
+The last is condition keys that only the use case knows, such as ``aws:RequestTag/team``.
+"""
+
+_NO_KEYS: Keys = {}
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -106,13 +112,13 @@ class Registry:
     tracer: Tracer = field(default_factory=no_traces)
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
 
-    def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:
+    def authorize(self, caller: Caller, action: str, name: RepositoryName | None, keys: Keys = _NO_KEYS) -> None:
         """Return where *caller* may do this now: the first statement of each use case.
 
         Raises:
             Denied: the policies do not allow it.
             ReadOnly: they do, and content must not change for now.
         """
-        self.policies(caller, action, name)
+        self.policies(caller, action, name, keys)
         if self.gate.why and not leaves_content(action):
             self.gate.require_open()

@@ -18,6 +18,7 @@ import structlog
 import trio
 
 from node.registry.registry import Registry
+from node.registry.repositories import unknown
 from node.store.replicas import Progress, StatusRow, status_place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
@@ -123,7 +124,7 @@ def replication_status(
     with registry.store.meta.read() as txn:
         row = None if name is None else repositories.get(txn, name)
         if name is not None and row is None:
-            raise NameUnknown(f"no repository {name}")
+            raise unknown(registry, name)
         for destination in replicas.destinations(txn):
             if destination < start:
                 continue

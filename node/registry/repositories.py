@@ -4,7 +4,7 @@ from node.registry.commit import commit
 from node.registry.registry import Registry
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
-from protocol.auth.caller import Caller
+from protocol.auth.caller import Act, Caller
 from protocol.errors import NameUnknown, RepositoryNotEmpty
 from protocol.oci.names import RepositoryName
 from protocol.sync.entries import RepositoryKey, RepositoryPut, RepositoryValue
@@ -22,8 +22,14 @@ def repository(registry: Registry, txn: ReadTxn, name: RepositoryName) -> Reposi
     """Return the row of a repository that exists, or raise ``NameUnknown``."""
     row = find_repository(registry, txn, name)
     if row is None:
-        raise NameUnknown(f"no repository {name}")
+        raise unknown(registry, name)
     return row
+
+
+def unknown(registry: Registry, name: RepositoryName) -> NameUnknown:
+    """Return the refusal for a repository that does not exist, in the words of ECR."""
+    account = registry.name.account
+    return NameUnknown(f"The repository with name '{name}' does not exist in the registry with id '{account}'")
 
 
 def exists(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
@@ -51,7 +57,7 @@ def repository_for_push(registry: Registry, txn: WriteTxn, caller: Caller, name:
     if row is not None:
         return row
     if registry.settings.create_on_push != "any":
-        raise NameUnknown(f"no repository {name}; create it first")
+        raise unknown(registry, name)
     return _create(registry, txn, caller, name)
 
 
@@ -75,6 +81,7 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
         RepositoryNotEmpty: images lie in it, and it is not to be deleted by *force*.
     """
     registry.authorize(caller, "ecr:DeleteRepository", name)
+    act = Act(caller, "ecr:DeleteRepository", name)
     meta = registry.store.meta
 
     def run(txn: WriteTxn) -> None:
@@ -82,7 +89,7 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
         if not force and _has_images(registry, txn, row):
             raise RepositoryNotEmpty(f"there are images in {name}; delete them first, or use --force")
         seen = vector(meta.journal.heads_of_all(txn))
-        commit(registry, txn, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
+        commit(registry, txn, act, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
 
     await registry.store.writer.write(run)
     registry.changes.notify()
@@ -98,5 +105,7 @@ def _create(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryN
     registry.authorize(caller, "ecr:CreateRepository", name)
     old = registry.store.meta.repositories.get(txn, name)
     life = 1 if old is None else old.state.life
-    commit(registry, txn, lambda _dot, _hlc: [RepositoryPut(RepositoryKey(name), RepositoryValue(life))])
+    value = RepositoryValue(life, {"created": int(registry.now() * 1000)})
+    act = Act(caller, "ecr:CreateRepository", name)
+    commit(registry, txn, act, lambda _dot, _hlc: [RepositoryPut(RepositoryKey(name), value)])
     return repository(registry, txn, name)

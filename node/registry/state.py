@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from node.store.meta import Meta
+from node.store.registers import register_key
 from node.store.rows import RepositoryRow, image_key, pointed_at
-from node.store.table import Table, WriteTxn
+from node.store.table import ReadTxn, Table, WriteTxn
 from protocol.oci.digest import Digest, packed, unpacked
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.entries import (
@@ -27,17 +28,22 @@ from protocol.sync.entries import (
     ImagePut,
     ImageValue,
     Known,
+    RegisterPut,
     RepositoryDelete,
     RepositoryPut,
     TagPut,
 )
 from protocol.sync.fingerprint import entry_hash
 from protocol.sync.images import ImageState, bury_image, merge_image
+from protocol.sync.registers import merge_register
 from protocol.sync.repositories import RepositoryState, merge_repository, note_life
 from protocol.sync.tags import HISTORY, TagState, bury_tag, history_excess, merge_tag
 from protocol.sync.vector import Dot, Vector, is_dead
 
 State = TypeVar("State")
+
+RULES_VERSION = "rules-version"
+"""Document: see ``rules_version``."""
 
 _PAGE = 500  # Rows that are looked at together while a repository is buried.
 
@@ -71,6 +77,8 @@ def apply_entry(change: Change, entry: Known) -> None:
             _apply_image(change, entry)
         case TagPut():
             _apply_tag(change, entry)
+        case RegisterPut():
+            _apply_register(change, entry)
 
 
 def repository_place(name: RepositoryName) -> bytes:
@@ -88,11 +96,36 @@ def tag_place(name: RepositoryName, tag: str) -> bytes:
     return b"tag\0" + name.encode() + b"\0" + tag.encode()
 
 
+def register_place(group: str, name: str) -> bytes:
+    """Return what a register is called in fingerprints."""
+    return b"register\0" + register_key(group, name)
+
+
+def rules_version(meta: Meta, txn: ReadTxn) -> int:
+    """Return a number that is another one whenever a register or a repository's settings changed."""
+    return meta.documents.number(txn, RULES_VERSION)
+
+
+def _rules_changed(change: Change) -> None:
+    change.meta.documents.put_number(change.txn, RULES_VERSION, rules_version(change.meta, change.txn) + 1)
+
+
+def _apply_register(change: Change, entry: RegisterPut) -> None:
+    group, name = entry.key.group, entry.key.name
+    old = change.meta.registers.get(change.txn, group, name)
+    new = merge_register(old, entry, change.dot, change.hlc).state
+    key = register_place(group, name)
+    change.meta.sums.replace(change.txn, key, entry_hash(key, old), entry_hash(key, new))
+    change.meta.registers.put(change.txn, group, name, new)
+    _rules_changed(change)
+
+
 def _apply_repository(change: Change, entry: RepositoryPut | RepositoryDelete) -> None:
     name = entry.key.repository
     row = change.meta.repositories.get(change.txn, name)
     state = merge_repository(None if row is None else row.state, entry, change.dot, change.hlc)
     row = _put_repository(change, name, row, state)
+    _rules_changed(change)
     if isinstance(entry, RepositoryPut):
         change.meta.repositories.revive(change.txn, name)
         return

@@ -5,7 +5,7 @@ from node.registry.draft import Draft, tag_deletes
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.store.table import WriteTxn
-from protocol.auth.caller import Caller
+from protocol.auth.caller import Act, Caller
 from protocol.errors import ManifestUnknown
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.entries import Known
@@ -40,7 +40,7 @@ async def delete_tag(registry: Registry, caller: Caller, name: RepositoryName, t
         def entries(dot: Dot, hlc: int) -> list[Known]:
             return tag_deletes(Draft(registry, txn, name, row, caller.arn, dot, hlc), [tag])
 
-        if commit(registry, txn, entries) is None:
+        if commit(registry, txn, Act(caller, "ecr:BatchDeleteImage", name), entries) is None:
             raise ManifestUnknown(f"no tag {tag} in {name}")
 
     await registry.store.writer.write(run)

@@ -17,6 +17,7 @@
 * ``uploads``    uploads that have not ended, as far as they would survive a crash
 * ``journal``    the signed, hash-chained records of what changed
 * ``sums``       fingerprints of the live entries, kept in the transaction that changes them
+* ``registers``  documents, principals, keys and rules, each a register of fields
 * ``replicas``   how far images have come at destinations, and what was taken from sources
 * ``documents``  rules as they were put, and counters
 * ``pages``      the pages of an environment's file, and the ballast behind its end

@@ -11,6 +11,7 @@ from node.store.blobs import Blobs
 from node.store.damage import Damages
 from node.store.documents import Documents
 from node.store.journal import Journal
+from node.store.registers import Registers
 from node.store.replicas import Replicas
 from node.store.rows import Images, Repositories, Tags
 from node.store.sums import Sums
@@ -36,6 +37,7 @@ class Meta:
     sums: Sums
     documents: Documents
     replicas: Replicas
+    registers: Registers
     damages: Damages
     noticed: Noticed
 
@@ -71,6 +73,7 @@ class Meta:
             self.journal.cursors,
             self.sums.buckets,
             self.replicas.statuses,
+            self.registers.rows,
             self.damages.rows,
         )
         plain = (
@@ -122,6 +125,7 @@ def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False, s
             Sums(env),
             Documents(env),
             Replicas(env),
+            Registers(env),
             Damages(env),
             Noticed(),
         )

@@ -32,6 +32,7 @@ from protocol.sync.entries import (
     ImageDelete,
     ImagePut,
     ImageValue,
+    RegisterPut,
     RepositoryDelete,
     RepositoryPut,
     TagPut,
@@ -149,7 +150,7 @@ class _Reading:
                 found = self._event(index, "repository", key.repository, "PUT")
             case RepositoryDelete(key):
                 found = self._event(index, "delete", key.repository, "DELETE")
-            case Unknown():
+            case RegisterPut() | Unknown():
                 pass
         return found
 

@@ -11,5 +11,6 @@ rows: each touches one repository, one image or one tag. ``None`` stands for "no
 * ``repositories``  lives, settings and deletes of a repository
 * ``images``        which images are there: an observed-remove set
 * ``tags``          where a tag points: a register with history
+* ``registers``     documents, principals and keys: the last writer of a field wins
 * ``fingerprint``   sums that prove two states equal, or find where they differ
 """

@@ -6,12 +6,14 @@ kept, handed on, and merged once an upgrade knows it. Fields are told apart by p
 default; a field never changes its meaning.
 """
 
+import re
 from typing import Annotated, TypeAlias
 
 import msgspec
 from blake3 import blake3
 from msgspec import Meta
 
+from protocol.errors import ParameterInvalid
 from protocol.oci.digest import Digest, digest
 from protocol.oci.names import RepositoryName, TagName, repository_name, tag_name
 from protocol.sync.vector import Count, Dead, Dot, Mark, NodeId
@@ -22,6 +24,7 @@ Root = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Setting: TypeAlias = bool | int | str | None
 """The value of one field of a repository's settings; documents are JSON text."""
 
+_GROUP = re.compile(r"[a-z][a-z-]{0,63}", re.ASCII)
 _CREATION_CONTEXT = "entrepot 2026 creation id v1"
 
 
@@ -88,6 +91,24 @@ class TagValue(msgspec.Struct, frozen=True, array_like=True):
     """The last record of each other writer that had moved this tag, as its writer knew it."""
 
 
+class RegisterKey(msgspec.Struct, frozen=True, array_like=True):
+    """A document, principal or key of the registry: what kind of thing, and which."""
+
+    group: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Annotated[str, Meta(min_length=1, max_length=400)]
+    """In UTF-8 400 bytes at most, without NUL."""
+
+
+class RegisterValue(msgspec.Struct, frozen=True, array_like=True):
+    """The fields that are set here, and no others; ``None`` takes one away."""
+
+    fields: dict[str, Setting] = {}
+    ended: bool = False  # For good.
+    by: str = ""  # ARN of the caller.
+    seen: tuple[Dot, ...] = ()
+    """The last record of each writer that had set these fields, as its writer knew it."""
+
+
 # The entries themselves.
 
 
@@ -126,6 +147,13 @@ class TagPut(msgspec.Struct, frozen=True, array_like=True, tag="tag"):
     value: TagValue
 
 
+class RegisterPut(msgspec.Struct, frozen=True, array_like=True, tag="register"):
+    """A document, principal or key is put, changed or ended."""
+
+    key: RegisterKey
+    value: RegisterValue
+
+
 class Unknown(msgspec.Struct, frozen=True, array_like=True):
     """An entry of a kind or version that is not known here, as it came."""
 
@@ -134,15 +162,19 @@ class Unknown(msgspec.Struct, frozen=True, array_like=True):
     value: msgspec.Raw
 
 
-Known: TypeAlias = RepositoryPut | RepositoryDelete | ImagePut | ImageDelete | TagPut
+OfRepository: TypeAlias = RepositoryPut | RepositoryDelete | ImagePut | ImageDelete | TagPut
+Known: TypeAlias = OfRepository | RegisterPut
 Entry: TypeAlias = Known | Unknown
 
-KINDS = frozenset({"repository", "repository-delete", "image", "image-delete", "tag"})
+KINDS = frozenset({"repository", "repository-delete", "image", "image-delete", "tag", "register"})
 """What ``Known`` can be; hello tells peers."""
 
 
 def check_names(entry: Known) -> None:
     """Raise the ``Refusal`` of whatever name or digest in an entry from outside is not one."""
+    if isinstance(entry, RegisterPut):
+        register_name(entry.key.group, entry.key.name)
+        return
     repository_name(entry.key.repository)
     match entry:
         case ImagePut(key, value):
@@ -158,6 +190,13 @@ def check_names(entry: Known) -> None:
                 digest(value.digest)
         case RepositoryPut() | RepositoryDelete():
             pass
+
+
+def register_name(group: str, name: str) -> RegisterKey:
+    """Return the key of a register, or raise ``ParameterInvalid`` where it can be none."""
+    if not _GROUP.fullmatch(group) or not name or len(name.encode("utf-8", "surrogatepass")) > 400 or "\0" in name:
+        raise ParameterInvalid(f"not the name of a {group[:64]!r}: {name[:80]!r}")
+    return RegisterKey(group, name)
 
 
 def creation_id(account: str, region: str, name: RepositoryName, life: int) -> bytes:

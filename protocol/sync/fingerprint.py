@@ -19,6 +19,7 @@ from blake3 import blake3
 from msgspec import Meta
 
 from protocol.sync.images import ImageState
+from protocol.sync.registers import RegisterState
 from protocol.sync.repositories import RepositoryState
 from protocol.sync.tags import TagState
 from protocol.sync.vector import Count
@@ -58,7 +59,7 @@ def leaf(key: bytes) -> int:
     return int.from_bytes(blake3(key).digest(length=2), "big")
 
 
-def entry_hash(key: bytes, state: RepositoryState | ImageState | TagState | None) -> Hash | None:
+def entry_hash(key: bytes, state: RepositoryState | ImageState | TagState | RegisterState | None) -> Hash | None:
     """Return the hash of a live entry; ``None`` for what is deleted, which replicas forget at times of their own.
 
     *key* is the same at every replica: kind and names, never a local number.
@@ -68,6 +69,8 @@ def entry_hash(key: bytes, state: RepositoryState | ImageState | TagState | None
             value = _encode(state)
         case ImageState((_, *_) as dots):
             value = _encode(dots)
+        case RegisterState():
+            value = _encode(state)
         case TagState((current, *_)) if current.value.digest is not None:
             value = _encode(current)
         case _:

@@ -56,6 +56,7 @@ DERIVED = frozenset(
         "heads",
         "sums",
         "replication-open",
+        "registers",
     }
 )
 """Come back with the records and the blobs."""

@@ -28,19 +28,20 @@ from node.registry.check.findings import Checked, Report
 from node.registry.check.places import Names
 from node.registry.check.progress import CheckProgress
 from node.registry.check.reading import PacedReading
+from node.registry.check.registers import walk_registers
 from node.registry.check.repositories import walk_images, walk_repositories, walk_tags
 from node.registry.check.store import WALKS, differing_buckets, examined, rows_of, tell_difference
 from node.registry.check.tally import Tally
 from node.registry.check.walk import DERIVED, FINGERPRINTS, Own, Sums, Walk
 from node.registry.registry import Registry
-from node.registry.state import image_place, repository_place, tag_place
+from node.registry.state import image_place, register_place, repository_place, tag_place
 from node.store.meta import Meta
 from node.store.store import StoppedStore, Store
 from node.store.table import ReadTxn
 from protocol.auth.caller import Caller
 from protocol.errors import Damaged
 from protocol.oci.digest import packed
-from protocol.sync.entries import Entry, ImageDelete, ImagePut, RepositoryDelete, TagPut, Unknown
+from protocol.sync.entries import Entry, ImageDelete, ImagePut, RegisterPut, RepositoryDelete, TagPut, Unknown
 from protocol.sync.fingerprint import BUCKETS, LEAVES, Bucket, leaf
 from protocol.sync.record import Record, read_record
 
@@ -197,6 +198,8 @@ def _touched(meta: Meta, txn: ReadTxn, since: _Moment, now: _Moment) -> set[int]
 
 
 def _leaves(entry: Entry) -> set[int]:
+    if isinstance(entry, RegisterPut):
+        return {leaf(register_place(entry.key.group, entry.key.name))}
     name = entry.key.repository  # type: ignore[union-attr]  # Not of an unknown one.
     found = {leaf(repository_place(name))}  # An entry may be the first that says that there is one.
     match entry:
@@ -244,6 +247,6 @@ def _summed(walk: Walk) -> Sums:
     """Walk over all that has a fingerprint once more."""
     tallies = {derived: Tally() for derived in DERIVED}
     again = Walk(walk.meta, walk.reading, walk.names, walk.own, False, lambda *_: None, lambda *_: None, tallies)
-    for one in (walk_repositories, walk_images, walk_tags):
+    for one in (walk_repositories, walk_images, walk_tags, walk_registers):
         one(again)
     return again.sums

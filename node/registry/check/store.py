@@ -15,6 +15,7 @@ from node.registry.check.findings import Checked, Kind, Report
 from node.registry.check.journal import walk_journal
 from node.registry.check.places import Names, readable, short_length, two_shorts
 from node.registry.check.reading import Reading
+from node.registry.check.registers import walk_registers
 from node.registry.check.replicas import walk_documents, walk_replicas, walk_uploads
 from node.registry.check.repositories import (
     walk_fingerprints,
@@ -34,6 +35,7 @@ WALKS = (
     walk_named,
     walk_tags,
     walk_remembered_tags,
+    walk_registers,
     walk_fingerprints,
     walk_blobs,
     walk_contents,

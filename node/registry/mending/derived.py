@@ -19,6 +19,7 @@ from node.registry.images import UNKNOWN_ROOT
 from node.registry.mending.lost import Lost
 from node.registry.replication import FOLLOWER
 from node.registry.serving import map_of
+from node.registry.state import RULES_VERSION
 from node.store.blobs import DUE_AFTER, BlobRow, LinkRow
 from node.store.chunks import Chunks
 from node.store.journal import Cursor, Head
@@ -306,6 +307,8 @@ def document(mending: Mending, key: bytes) -> None:
             lambda _: max((row.hlc for _, row in heads.items(mending.txn, b"", limit=2**31)), default=0)
         )
         documents.put_number(mending.txn, "clock-ceiling", clock.ceiling)
+    elif key == RULES_VERSION.encode():  # Any number that it never was.
+        documents.put_number(mending.txn, RULES_VERSION, int(mending.now * 1000) << 16)
     elif key != b"scrub":  # How far a scrub was: the next one begins anew.
         name = key.decode("ascii", "replace")
         raise Lost(f"{name} is known to the operator alone: put it again, or restore it from a backup")

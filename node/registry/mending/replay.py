@@ -20,9 +20,19 @@ from node.store.table import ReadTxn, WriteTxn
 from protocol.errors import Damaged
 from protocol.oci.digest import Digest, packed, unpacked
 from protocol.oci.names import RepositoryName, TagName
-from protocol.sync.entries import ImageDelete, ImagePut, Known, RepositoryDelete, RepositoryPut, TagPut, Unknown
+from protocol.sync.entries import (
+    ImageDelete,
+    ImagePut,
+    Known,
+    RegisterPut,
+    RepositoryDelete,
+    RepositoryPut,
+    TagPut,
+    Unknown,
+)
 from protocol.sync.images import ImageState, merge_image
 from protocol.sync.record import Record, read_record
+from protocol.sync.registers import RegisterState, merge_register
 from protocol.sync.repositories import RepositoryState, merge_repository, note_life
 from protocol.sync.tags import TagState, merge_tag
 
@@ -76,9 +86,18 @@ def replay_of(meta: Meta, table: str, key: bytes) -> Replay:
     Raises:
         Damaged: the name of its repository cannot be read; that is mended first.
     """
+    if table == "registers":
+        group, _, register = key.partition(b"\0")
+        return Replay(
+            register,
+            lambda entry: (
+                isinstance(entry, RegisterPut)
+                and (entry.key.group.encode(), entry.key.name.encode()) == (group, register)
+            ),
+        )
     if table.startswith("repositories"):
         name = RepositoryName(key.decode("ascii", "replace"))
-        return Replay(name.encode(), lambda entry: entry.key.repository == name)
+        return Replay(name.encode(), lambda entry: not isinstance(entry, RegisterPut) and entry.key.repository == name)
     with meta.read() as txn:
         found = meta.repositories.name(txn, int.from_bytes(key[:8], "big"))
     if found is None:
@@ -104,7 +123,7 @@ def rebuilt_repository(meta: Meta, txn: ReadTxn, key: bytes, replay: Replay) -> 
     for entry, record in replay.entries:
         if isinstance(entry, (RepositoryPut, RepositoryDelete)):
             state = merge_repository(state, entry, record.dot, record.hlc)
-        else:
+        elif not isinstance(entry, RegisterPut):
             state = note_life(state, entry.key.life)
     names = meta.repositories.numbers.checked(txn, after=b"", limit=2**31)
     numbers = [number for number, name in names if name == key]
@@ -140,6 +159,17 @@ def rebuilt_tag(meta: Meta, txn: ReadTxn, key: bytes, replay: Replay) -> TagStat
     return state
 
 
+def rebuilt_register(replay: Replay) -> RegisterState:
+    """Return the state of a register."""
+    state: RegisterState | None = None
+    for entry, record in replay.entries:
+        if isinstance(entry, RegisterPut):
+            state = merge_register(state, entry, record.dot, record.hlc).state
+    if state is None:
+        raise Lost("no record of the journal is about it", is_nobodys=True)
+    return state
+
+
 def missing_places(meta: Meta, *, images: bool) -> list[tuple[str, bytes]]:
     """Return (table, key) of images, or of tags, that the journal knows and that have no row. Slow: for a thread.
 
@@ -166,7 +196,7 @@ def _entries(data: bytes) -> list[Known]:
 
 
 def _missing(meta: Meta, txn: ReadTxn, entry: Known, *, images: bool) -> set[tuple[str, bytes]]:
-    if isinstance(entry, (RepositoryPut, RepositoryDelete)) or isinstance(entry, TagPut) == images:
+    if isinstance(entry, (RepositoryPut, RepositoryDelete, RegisterPut)) or isinstance(entry, TagPut) == images:
         return set()
     try:
         row = meta.repositories.get(txn, entry.key.repository)

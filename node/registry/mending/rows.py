@@ -14,6 +14,7 @@ from node.registry.mending.missing import find_missing, put_missing
 from node.registry.mending.replay import (
     Replay,
     rebuilt_image,
+    rebuilt_register,
     rebuilt_repository,
     rebuilt_tag,
     replay_of,
@@ -28,7 +29,9 @@ from protocol.oci.names import TagName
 from protocol.sync.images import ImageState
 from protocol.sync.tags import TagState
 
-REPLAYED = frozenset({"repositories", "repositories-deleted", "images", "images-deleted", "tags", "tags-deleted"})
+REPLAYED = frozenset(
+    {"registers", "repositories", "repositories-deleted", "images", "images-deleted", "tags", "tags-deleted"}
+)
 
 _OF_BURIED = frozenset({"images", "images-deleted", "tags", "tags-deleted", "tag-history"})
 """Tables of which a row that lies in a deleted repository cannot be told from one of its next life."""
@@ -112,6 +115,11 @@ def _put_replayed(registry: Registry, table: BytesTable, key: bytes, replay: Rep
     if not _is_wrong(table, txn, key):
         return
     replay.finish(meta, txn)
+    if table.name == "registers":
+        register = rebuilt_register(replay)
+        table.remove(txn, key)
+        meta.registers.rows.put(txn, key, register)
+        return
     rebuilt: dict[str, Callable[[], RepositoryRow | ImageState | TagState | None]] = {
         "repositories": lambda: rebuilt_repository(meta, txn, key, replay),
         "images": lambda: rebuilt_image(meta, txn, key, replay),

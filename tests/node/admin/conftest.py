@@ -29,6 +29,7 @@ from node.registry.transit import Transits
 from node.store.store import open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
+from protocol.auth.conditions import Keys
 from protocol.auth.names import Account, Region, RegistryName
 from protocol.errors import Denied, ParameterInvalid, ReloadRefused
 from protocol.events.queue import Delivered, Refused
@@ -42,7 +43,7 @@ NAME = RegistryName(ACCOUNT, Region("eu-west-1"))
 FORBIDDEN = RepositoryName("forbidden/app")
 
 
-def authorize(_caller: Caller, action: str, name: RepositoryName | None) -> None:
+def authorize(_caller: Caller, action: str, name: RepositoryName | None, _keys: Keys) -> None:
     if name == FORBIDDEN:
         raise Denied(f"{action} on {name}")
 

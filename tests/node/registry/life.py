@@ -10,6 +10,7 @@ from node.registry.check.store import check_store
 from node.registry.check.walk import Own
 from node.registry.images import delete_image
 from node.registry.mounts import mount_blob
+from node.registry.registers import put_register
 from node.registry.registry import Registry
 from node.registry.replication import put_replication
 from node.registry.repositories import delete_repository
@@ -18,6 +19,7 @@ from node.registry.uploads import append_upload, begin_upload
 from node.store.damage import DamageRow, chunk_place
 from node.store.store import StoppedStore
 from node.store.table import WriteTxn
+from protocol.auth.caller import Act
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.events.event import Arrival
 from protocol.oci.digest import digest_of
@@ -62,6 +64,7 @@ def told(checked: Checked) -> list[tuple[str, str, str]]:
 
 async def live(registry: Registry) -> None:
     await put_replication(registry, ALICE, msgspec.json.encode(RULES))
+    await put_register(registry, Act(ALICE, "iam:CreateUser"), "user", "AIDA1", {"name": "bob", "path": None})
     digest = await push_image(registry, b"{}", SMALL, LARGE, tags=(TAG, "old", "gone"))
     await push_image(registry, b"{}", b"another", tags=("old",))
     await delete_tag(registry, ALICE, APP, TagName("gone"))

@@ -49,6 +49,7 @@ TABLES = (
     "records",
     "sums",
     "documents",
+    "registers",
     "replication-status",
     "replication-open",
     "replication-taken",

@@ -18,6 +18,7 @@ from node.registry.readonly import clear_read_only, read_only_state, restore_gat
 from node.registry.registry import Registry
 from node.registry.tags import delete_tag
 from node.registry.uploads import Source, append_upload, begin_upload, expire_uploads, finish_upload
+from protocol.auth.caller import Act
 from protocol.errors import Denied, NotReady, ReadOnly
 from protocol.oci.digest import digest_of
 from tests.node.registry.world import ALICE, APP, DAY, EVE, OTHER, TAG, World, image, opened, push_blob, source
@@ -129,7 +130,9 @@ async def test_a_push_that_asked_before_changes_nothing_after(registry: Registry
 async def test_no_record_is_written_behind_a_closed_gate(registry: Registry) -> None:
     registry.gate.close("operator", "moving")
     with pytest.raises(ReadOnly):
-        await registry.store.writer.write(lambda txn: commit(registry, txn, lambda _dot, _hlc: []))
+        await registry.store.writer.write(
+            lambda txn: commit(registry, txn, Act(ALICE, "ecr:PutImage"), lambda _dot, _hlc: [])
+        )
 
 
 async def test_a_restart_remembers_what_an_operator_said(tmp_path: Path, world: World) -> None:

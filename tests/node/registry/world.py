@@ -22,6 +22,7 @@ from node.registry.uploads import Source, begin_upload, finish_upload
 from node.store.store import Store, open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
+from protocol.auth.conditions import Keys
 from protocol.auth.names import Account, Region, RegistryName
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.errors import Denied
@@ -52,7 +53,7 @@ class World:
     denied: set[tuple[str, RepositoryName | None]] = field(default_factory=set)
     """(action, repository) that nobody may."""
 
-    def authorize(self, caller: Caller, action: str, name: RepositoryName | None) -> None:
+    def authorize(self, caller: Caller, action: str, name: RepositoryName | None, _keys: Keys) -> None:
         self.asked.append((caller.arn, action, name))
         if caller not in self.allowed or (action, name) in self.denied:
             raise Denied(f"{action} on {name}")

@@ -12,6 +12,7 @@ from protocol.sync.entries import (
     ImageKey,
     ImagePut,
     ImageValue,
+    RegisterPut,
     RepositoryDelete,
     RepositoryKey,
     RepositoryPut,
@@ -52,7 +53,7 @@ class State:
         return [fact for entry in record.entries for fact in self._apply(record, entry)]
 
     def _apply(self, record: Record, entry: Entry) -> list[TagConflict]:
-        assert not isinstance(entry, Unknown)
+        assert not isinstance(entry, RegisterPut | Unknown)
         name, dot, hlc = entry.key.repository, record.dot, record.hlc
         repository = self.repositories.get(name)
         if isinstance(entry, RepositoryPut | RepositoryDelete):

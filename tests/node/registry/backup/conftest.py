@@ -19,6 +19,7 @@ from node.registry.backup.source import Source, StoppedSource, Who
 from node.registry.blobs import delete_blob
 from node.registry.images import delete_image
 from node.registry.mounts import mount_blob
+from node.registry.registers import put_register
 from node.registry.registry import Registry
 from node.registry.replication import follow_journal, put_replication
 from node.registry.repositories import delete_repository
@@ -26,6 +27,7 @@ from node.registry.tags import delete_tag
 from node.registry.uploads import append_upload, begin_upload
 from node.store.meta import Meta
 from node.store.store import StoppedStore
+from protocol.auth.caller import Act
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.events.event import Arrival
 from protocol.oci.digest import digest_of
@@ -117,6 +119,7 @@ async def lived(tmp_path: Path, world: World) -> AsyncIterator[Registry]:
 async def live(registry: Registry) -> None:
     """Let what happens in registries happen."""
     await put_replication(registry, ALICE, msgspec.json.encode(RULES))
+    await put_register(registry, Act(ALICE, "iam:CreateUser"), "user", "AIDA1", {"name": "bob"})
     digest = await push_image(registry, b"{}", SMALL, LARGE, tags=(TAG, "old", "gone"))
     await push_image(registry, b"{}", b"another", tags=("old",))
     await delete_tag(registry, ALICE, APP, TagName("gone"))

@@ -1,0 +1,35 @@
+"""What the registry keeps beside its repositories: documents, principals, keys, rules, each a register of fields."""
+
+import lmdb
+
+from node.store.table import ReadTxn, Table, WriteTxn
+from protocol.sync.registers import RegisterState
+
+
+class Registers:
+    """key: group in ASCII, NUL, name in UTF-8 -> ``RegisterState``."""
+
+    def __init__(self, env: "lmdb.Environment") -> None:
+        self.rows = Table(env, "registers", RegisterState)
+
+    def get(self, txn: ReadTxn, group: str, name: str) -> RegisterState | None:
+        """Return what is known of a register, whether it has ended or not."""
+        return self.rows.get(txn, register_key(group, name))
+
+    def put(self, txn: WriteTxn, group: str, name: str, state: RegisterState) -> None:
+        """Add or replace."""
+        self.rows.put(txn, register_key(group, name), state)
+
+    def page(
+        self, txn: ReadTxn, group: str, *, prefix: str = "", after: str = "", limit: int
+    ) -> list[tuple[str, RegisterState]]:
+        """Return at most *limit* registers of a group by name: those that begin with *prefix*, beyond *after*."""
+        start = register_key(group, prefix)
+        beyond = register_key(group, after)[len(start) :] if after else b""
+        rows = self.rows.items(txn, start, after=beyond, limit=limit)
+        return [(key[len(group) + 1 :].decode(), state) for key, state in rows]
+
+
+def register_key(group: str, name: str) -> bytes:
+    """Return the key of a register."""
+    return group.encode("ascii") + b"\0" + name.encode()
