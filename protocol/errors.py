@@ -222,6 +222,126 @@ class RuleUnknown(Refusal):
     status, oci, ecr = 404, "UNSUPPORTED", "PullThroughCacheRuleNotFoundException"
 
 
+class LimitExceeded(Refusal):
+    """There are as many as there may be. Clients try again: nothing was done, and saying so costs little."""
+
+    status, oci, ecr = 400, "DENIED", "LimitExceededException"
+
+
+class ValidationFailed(Refusal):
+    """Each field is well formed and together they are not, or a name is none of those that there are."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "ValidationException"
+
+
+class RepositoryPolicyUnknown(Refusal):
+    """The repository has no policy."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "RepositoryPolicyNotFoundException"
+
+
+class RegistryPolicyUnknown(Refusal):
+    """The registry has no policy."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "RegistryPolicyNotFoundException"
+
+
+class LifecyclePolicyUnknown(Refusal):
+    """The repository has no lifecycle policy."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "LifecyclePolicyNotFoundException"
+
+
+class PreviewUnknown(Refusal):
+    """No lifecycle policy was previewed for the repository."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "LifecyclePolicyPreviewNotFoundException"
+
+
+class PreviewInProgress(Refusal):
+    """The preview before is still being worked out."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "LifecyclePolicyPreviewInProgressException"
+
+
+class TemplateExists(Refusal):
+    """There is a creation template of this prefix."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "TemplateAlreadyExistsException"
+
+
+class TemplateUnknown(Refusal):
+    """No creation template has this prefix."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "TemplateNotFoundException"
+
+
+class RuleExists(Refusal):
+    """There is a pull-through rule of this prefix."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "PullThroughCacheRuleAlreadyExistsException"
+
+
+class UpstreamUnsupported(Refusal):
+    """Nothing is pulled through from such a registry."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "UnsupportedUpstreamRegistryException"
+
+
+class ScanUnknown(Refusal):
+    """The image was never scanned."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "ScanNotFoundException"
+
+
+class ImageArchived(Refusal):
+    """The image is in the archive, and this is for what is not."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ImageArchivedException"
+
+
+class StorageClassUnsupported(Refusal):
+    """The image cannot go to this storage class from where it is."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ImageStorageClassUpdateNotSupportedException"
+
+
+class SigningUnknown(Refusal):
+    """No signing configuration was put."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "SigningConfigurationNotFoundException"
+
+
+class ExclusionExists(Refusal):
+    """Pulls of this principal are left out already."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ExclusionAlreadyExistsException"
+
+
+class ExclusionUnknown(Refusal):
+    """Pulls of this principal are not left out."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "ExclusionNotFoundException"
+
+
+class BackfillInProgress(Refusal):
+    """A backfill to that region is under way."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ReplicationBackfillInProgressException"
+
+
+class BackfillUnknown(Refusal):
+    """No such backfill, or it ended long ago."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "ReplicationBackfillNotFoundException"
+
+
+class BackfillEnded(Refusal):
+    """A backfill that has ended, or is stopping, cannot be stopped."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ReplicationBackfillInvalidStatusException"
+
+
 class EventsGone(Refusal):
     """Events are asked for of records that the journal no longer has."""
 

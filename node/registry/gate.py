@@ -24,34 +24,32 @@ Closer: TypeAlias = Literal["configuration", "operator", "clock"]
 _READS = ("ecr:Get", "ecr:Describe", "ecr:List", "ecr:BatchGet", "ecr:BatchCheck")
 _BESIDE = ("entrepot:", "iam:", "kms:", "sts:")  # About the node itself (check, backup, scrub), and who may.
 _RULES = frozenset(
-    f"ecr:{one}"
-    for one in (
-        "CreatePullThroughCacheRule",
-        "CreateRepositoryCreationTemplate",
-        "DeleteLifecyclePolicy",
-        "DeletePullThroughCacheRule",
-        "DeleteRegistryPolicy",
-        "DeleteRepositoryCreationTemplate",
-        "DeleteRepositoryPolicy",
-        "DeleteSigningConfiguration",
-        "DeregisterPullTimeUpdateExclusion",
+    f"ecr:{name}"
+    for name in (
         "PutAccountSetting",
-        "PutImageScanningConfiguration",
-        "PutImageTagMutability",
-        "PutLifecyclePolicy",
-        "PutRegistryPolicy",
-        "PutRegistryScanningConfiguration",
         "PutReplicationConfiguration",
-        "PutSigningConfiguration",
-        "RegisterPullTimeUpdateExclusion",
-        "SetRepositoryPolicy",
-        "StartImageScan",
-        "StartLifecyclePolicyPreview",
-        "TagResource",
-        "UntagResource",
+        "StartReplicationBackfill",
+        "StopReplicationBackfill",
+        "CreatePullThroughCacheRule",
         "UpdatePullThroughCacheRule",
-        "UpdateRepositoryCreationTemplate",
+        "DeletePullThroughCacheRule",
         "ValidatePullThroughCacheRule",
+        "PutRegistryPolicy",
+        "DeleteRegistryPolicy",
+        "SetRepositoryPolicy",
+        "DeleteRepositoryPolicy",
+        "PutLifecyclePolicy",
+        "DeleteLifecyclePolicy",
+        "StartLifecyclePolicyPreview",
+        "CreateRepositoryCreationTemplate",
+        "UpdateRepositoryCreationTemplate",
+        "DeleteRepositoryCreationTemplate",
+        "PutRegistryScanningConfiguration",
+        "StartImageScan",
+        "PutSigningConfiguration",
+        "DeleteSigningConfiguration",
+        "RegisterPullTimeUpdateExclusion",
+        "DeregisterPullTimeUpdateExclusion",
     )
 )
 
