@@ -13,6 +13,7 @@ Anything else that reaches the top of a connection is a bug: a bare 500, a trace
 Source: OCI distribution-spec 1.1, "Error Codes"; Amazon ECR API reference, "Common Errors".
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -28,6 +29,8 @@ class Refusal(EntrepotError):
     ecr: ClassVar[str]  # Exception name in the ECR API.
     headers: tuple[tuple[str, str], ...] = ()
     """What goes with the answer beside the body, such as how far an upload has come. Lower-case names."""
+    members: Mapping[str, object] = {}
+    """What an error of the ECR API carries beside its message, by the names of its model."""
 
 
 class ParameterInvalid(Refusal):
@@ -370,6 +373,48 @@ class InvitationRefused(Refusal):
     """A token to join with that is unknown, used or out of date."""
 
     status, oci, ecr = 403, "DENIED", "AccessDeniedException"
+
+
+class TagsInvalid(Refusal):
+    """Resource tags that are none."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "InvalidTagParameterException"
+
+
+class TooManyTags(Refusal):
+    """More resource tags than a repository may have."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "TooManyTagsException"
+
+
+class InputMalformed(Refusal):
+    """The body of a call of the API is not JSON, or not what can be read as such."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "SerializationException"
+
+
+class OperationUnknown(Refusal):
+    """The API has no such operation."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "UnknownOperationException"
+
+
+class InputTooLarge(Refusal):
+    """The body of a call of the API is larger than any that means something."""
+
+    status, oci, ecr = 413, "SIZE_INVALID", "RequestEntityTooLargeException"
+
+
+class InputTooSlow(Refusal):
+    """The body of a call of the API did not come in time."""
+
+    status, oci, ecr = 408, "UNKNOWN", "RequestTimeoutException"
+
+
+class RegistryUnknown(Refusal):
+    """This node serves no such registry."""
+
+    status, oci, ecr = 404, "NAME_UNKNOWN", "RegistryNotFoundException"
 
 
 class Busy(Refusal):

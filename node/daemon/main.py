@@ -19,10 +19,10 @@ from node.api.admin.control import NodeControl
 from node.api.admin.routes import admin_application
 from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
-from node.api.oci.routes import oci_application
 from node.config.settings import Config
 from node.daemon.activity import Watcher
 from node.daemon.certificate import ClientCertificate
+from node.daemon.clients import client_application
 from node.daemon.clock import WallClock
 from node.daemon.control import backup_control, peer_control
 from node.daemon.doctor.running import Doctor
@@ -44,7 +44,7 @@ from node.daemon.watch import watch, watch_certificates, watch_doors
 from node.daemon.webhooks import webhook_connect
 from node.http.limits import Limits
 from node.http.listen import Listener
-from node.http.message import Request
+from node.http.message import Application
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS, has_certificate
 from node.registry.commit import clock_at_start
@@ -65,7 +65,7 @@ from node.telemetry.loop import measure_loop_lag
 from node.telemetry.metrics import Metrics
 from node.telemetry.tracing import Tracer
 from node.upstream.dial import system_dialer
-from protocol.auth.caller import Caller, root_of
+from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
 from protocol.errors import Damaged
 from protocol.oci.names import RepositoryName
@@ -133,7 +133,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look, doctor.examine)
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
-                doors = _doors(listeners, registry, peering, Health(ready, metrics.render), metrics, control)
+                clients = _clients(registry, identity, running, Health(ready, metrics.render), metrics)
+                doors = _doors(listeners, clients, peering, control)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, shown)
                 clock = WallClock(registry)
@@ -221,19 +222,13 @@ def _certificates(identity: Identity, certificate: ClientCertificate) -> dict[st
     return shown
 
 
-def _doors(
-    listeners: Listeners, registry: Registry, peering: Peering, health: Health, metrics: Metrics, admin: Admin
-) -> list[Door]:
-    account = registry.name.account
-    root = root_of(account)
-
-    def everyone_is_root(request: Request) -> Caller:
-        """While the node is open."""
-        return Caller(root, account, request.client, request.id)
-
+def _clients(registry: Registry, identity: Identity, running: Running, health: Health, metrics: Metrics) -> Application:
     recent = RecentManifests(lambda: registry.store.writer.commits)
     metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
-    clients = oci_application(registry, health, recent, caller_of=everyone_is_root, damaged=partial(_alarm, registry))
+    return client_application(registry, identity, running, health, recent, partial(_alarm, registry))
+
+
+def _doors(listeners: Listeners, clients: Application, peering: Peering, admin: Admin) -> list[Door]:
     doors = [
         Door("oci", listeners.clients, clients, Limits()),
         Door("admin", [listeners.control], admin_application(admin), Limits()),

@@ -58,6 +58,7 @@ def observer(door: str, metrics: Metrics, access: AccessLog | None) -> Observe:
                 version=request.version,
                 agent=request.headers.get("user-agent", ""),
                 trace=msgspec.UNSET if span is None else span.context.trace.hex(),
+                operation=request.route if request.path == "/" and request.route else msgspec.UNSET,
             )
 
     return observe

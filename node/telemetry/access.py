@@ -33,6 +33,7 @@ class Access(msgspec.Struct, frozen=True):
     agent: str
     event: str = "access"
     trace: str | msgspec.UnsetType = msgspec.UNSET  # Of which the request is a part, where that is kept.
+    operation: str | msgspec.UnsetType = msgspec.UNSET  # Of an API whose calls all have one path.
 
 
 Format: TypeAlias = Callable[[Access], bytes]
@@ -55,8 +56,9 @@ def json_line(access: Access) -> bytes:
 def text_line(access: Access) -> bytes:
     """Return a line for people: time, client, request, result."""
     milliseconds = access.seconds * 1000
+    operation = "" if isinstance(access.operation, msgspec.UnsetType) else f" {access.operation}"
     text = (
-        f"{access.at[11:19]} {access.status}  {access.method} {access.path}"
+        f"{access.at[11:19]} {access.status}  {access.method} {access.path}{operation}"
         f"  {access.sent} bytes in {milliseconds:.1f} ms  {access.client or 'control'} {access.agent}"
     )
     return escaped(text).encode("utf-8", "backslashreplace") + b"\n"
@@ -87,6 +89,7 @@ class AccessLog:
         version: str,
         agent: str,
         trace: str | msgspec.UnsetType = msgspec.UNSET,
+        operation: str | msgspec.UnsetType = msgspec.UNSET,
     ) -> None:
         """Write one line. *sent* is bytes of body; *agent* is the client's ``user-agent``, or nothing."""
         now = self._now()
@@ -109,6 +112,7 @@ class AccessLog:
                     version,
                     agent[:MAX_AGENT],
                     trace=trace,
+                    operation=operation,
                 )
             )
         )

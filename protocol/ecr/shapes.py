@@ -74,6 +74,9 @@ def _check(model: Model, name: str, value: object, where: str) -> Any:  # noqa: 
             return {key: _check(model, shape.member, one, f"{where}.{key[:80]}") for key, one in value.items()}
         case "blob", str():
             return _blob(shape, value, where)
+        case "blob", bytes():  # Decoded by who read the input.
+            _bounds(shape, len(value), where, "length")
+            return value
         case _:
             _simple(shape, value, where)
             return value

@@ -9,5 +9,6 @@ up: the same document and the same name give the same decision on every node.
 * ``outbound``     which URLs and addresses this node may connect to on a rule's word
 * ``lifecycle``    which images expire or are archived, and why the others stay
 * ``mutability``   which tags may move
+* ``tags``         resource tags
 * ``templates``    what a repository is made from that nobody made
 """

@@ -7,7 +7,7 @@ Source: Amazon ECR user guide, "Preventing image tags from being overwritten"; A
 """
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ from protocol.errors import ParameterInvalid
 
 Mode: TypeAlias = Literal["MUTABLE", "IMMUTABLE", "MUTABLE_WITH_EXCLUSION", "IMMUTABLE_WITH_EXCLUSION"]
 
+MODES: tuple[Mode, ...] = get_args(Mode)
 _FILTER = re.compile(r"[0-9a-zA-Z._*-]{1,128}")
 
 
@@ -53,3 +54,25 @@ def mutability(mode: Mode, exclusions: tuple[Exclusion, ...]) -> Mutability:
             + (f"'{mode} wants from 1 to 5 filters'" if wanted else f"'{mode} goes with no filters'")
         )
     return Mutability(mode, exclusions)
+
+
+def stored_mutability(mode: object, exclusions: object) -> Mutability:
+    """Return the setting whose two fields are stored as *mode* and *exclusions*, a JSON list of wildcard patterns.
+
+    The fields are merged apart, so they may come from two writers: exclusions count where the mode wants them, and a
+    mode without any that it wants is that mode. What is neither is ``MUTABLE``.
+    """
+    wanted: Mode = next((one for one in MODES if one == mode), "MUTABLE")
+    if not wanted.endswith("_WITH_EXCLUSION"):
+        return Mutability(wanted)
+    try:
+        patterns = msgspec.json.decode(exclusions if isinstance(exclusions, str) else "[]", type=tuple[str, ...])
+        return Mutability(wanted, tuple(Exclusion(one, "WILDCARD") for one in patterns[:5]))
+    except (msgspec.MsgspecError, ValueError):
+        return Mutability(wanted)
+
+
+def stored_exclusions(setting: Mutability) -> str | None:
+    """Return the field in which the exclusions of *setting* are stored; ``None`` where it has none."""
+    patterns = [one.filter for one in setting.exclusions]
+    return msgspec.json.encode(patterns).decode() if patterns else None

@@ -1,0 +1,19 @@
+"""The API of Amazon ECR, private and public: AWS JSON 1.1, ``POST /`` on the client port.
+
+* ``door``        what a handler is given
+* ``operations``  the table of all operations: name, IAM actions, handler
+* ``body``        the body of a request, received within bounds and read
+* ``dispatch``    the application: from a request to the answer of a handler
+* ``answer``      results and errors as the protocol has them
+* ``paging``      tokens that lead to the next page
+* ``naming``      names of repositories
+* ``later``       stands in for what is not built yet
+
+Handlers:
+
+* ``repositories``  repositories and their settings
+
+A handler does four things and no more: parse what the shapes leave open, call one use case, shape the answer, return
+it.
+Source: AWS JSON 1.1 protocol (Smithy); Amazon ECR and ECR Public API references.
+"""

@@ -1,0 +1,96 @@
+"""Results and errors as AWS JSON 1.1 has them.
+
+botocore reads the name of an error from ``__type`` alone, the SDKs for Go and Java prefer the header: both say the
+same. A name that the operation does not declare would become no exception that anyone catches, so it is replaced by
+one that it does, unless it is among those that any operation may answer with.
+
+Source: AWS JSON 1.1 protocol, "Operation error serialization"; Amazon ECR API reference, "Common Errors".
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from node.http.message import Response
+from protocol.errors import Busy, Refusal
+
+TYPE = "application/x-amz-json-1.1"
+
+COMMON = {
+    "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
+    "IncompleteSignature": 403,
+    "InternalFailure": 500,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "OptInRequired": 403,
+    "RequestEntityTooLargeException": 413,
+    "RequestTimeoutException": 408,
+    "SerializationException": 400,
+    "ServiceUnavailable": 503,
+    "ThrottlingException": 400,
+    "UnknownOperationException": 404,
+    "UnrecognizedClientException": 403,
+}
+"""Errors of every operation that no model declares, with their statuses."""
+
+_FALLBACKS = ("InvalidParameterException", "ValidationException")
+_DAMAGED = "What is stored here is damaged; the operator has been told"
+_encode = msgspec.json.Encoder().encode
+
+
+def answered(request: str, result: dict[str, Any]) -> Response:
+    """Return the answer with *result*; *request* is the id of the request."""
+    body = _encode(without_absent(result))
+    return Response(200, (("content-type", TYPE), ("x-amzn-requestid", request_uuid(request))), body)
+
+
+def refused(request: str, refusal: Refusal, declared: Collection[str]) -> Response:
+    """Return the error for *refusal* to an operation that declares the errors *declared*."""
+    name = error_name(refusal, declared)
+    headers = [("retry-after", str(refusal.retry_after))] if isinstance(refusal, Busy) else []
+    members = refusal.members if name == refusal.ecr else {}
+    return _error(request, name, str(refusal), members, headers)
+
+
+def damaged(request: str) -> Response:
+    """Return the error for stored bytes that failed their check, without details."""
+    return _error(request, "ServerException", _DAMAGED, {}, [])
+
+
+def error_name(refusal: Refusal, declared: Collection[str]) -> str:
+    """Return the name by which an operation that declares *declared* tells of *refusal*."""
+    if refusal.ecr in declared or refusal.ecr in COMMON:
+        return refusal.ecr
+    if isinstance(refusal, Busy) or refusal.ecr == "ServerException":
+        return "ServiceUnavailable"
+    return next((name for name in _FALLBACKS if name in declared), refusal.ecr)
+
+
+def request_uuid(number: str) -> str:
+    """Return the id of a request in the form that AWS gives it; both its halves are the id in the log."""
+    prefix, _, rest = number.partition("-")
+    return f"{prefix:0>8}-0000-4000-8000-{rest:0>12}"
+
+
+def without_absent(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds.
+    """Return *value* without members that are ``None``, at every depth."""
+    if isinstance(value, dict):
+        return {name: without_absent(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [without_absent(one) for one in value]
+    return value
+
+
+def _error(
+    request: str,
+    name: str,
+    message: str,
+    members: Mapping[str, object],
+    headers: list[tuple[str, str]],
+) -> Response:
+    status = COMMON.get(name, 500 if name == "ServerException" else 400)
+    body = _encode({"__type": name, "message": message, **members})
+    fields = (("content-type", TYPE), ("x-amzn-requestid", request_uuid(request)), ("x-amzn-errortype", name), *headers)
+    return Response(status, fields, body)

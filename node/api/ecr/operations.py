@@ -1,0 +1,145 @@
+"""The table of all operations of both services.
+
+An action other than the first is asked for where the input has what it is about, such as tags at the creation of a
+repository. The use case behind a handler asks for the same actions.
+"""
+
+from node.api.ecr import repositories
+from node.api.ecr.door import Operation
+from node.api.ecr.later import not_yet
+
+OPERATIONS: tuple[Operation, ...] = (
+    # Private service, authentication and account.
+    Operation("ecr", "GetAuthorizationToken", ("ecr:GetAuthorizationToken",), not_yet),
+    Operation("ecr", "GetAccountSetting", ("ecr:GetAccountSetting",), not_yet),
+    Operation("ecr", "PutAccountSetting", ("ecr:PutAccountSetting",), not_yet),
+    Operation("ecr", "DescribeRegistry", ("ecr:DescribeRegistry",), not_yet),
+    # Private service, repositories.
+    Operation("ecr", "CreateRepository", ("ecr:CreateRepository", "ecr:TagResource"), not_yet),
+    Operation("ecr", "DescribeRepositories", ("ecr:DescribeRepositories",), repositories.describe),
+    Operation("ecr", "DeleteRepository", ("ecr:DeleteRepository",), not_yet),
+    Operation("ecr", "PutImageTagMutability", ("ecr:PutImageTagMutability",), not_yet),
+    Operation("ecr", "PutImageScanningConfiguration", ("ecr:PutImageScanningConfiguration",), not_yet),
+    # Private service, resource tags.
+    Operation("ecr", "TagResource", ("ecr:TagResource",), not_yet),
+    Operation("ecr", "UntagResource", ("ecr:UntagResource",), not_yet),
+    Operation("ecr", "ListTagsForResource", ("ecr:ListTagsForResource",), not_yet),
+    # Private service, repository and registry policies.
+    Operation("ecr", "SetRepositoryPolicy", ("ecr:SetRepositoryPolicy",), not_yet),
+    Operation("ecr", "GetRepositoryPolicy", ("ecr:GetRepositoryPolicy",), not_yet),
+    Operation("ecr", "DeleteRepositoryPolicy", ("ecr:DeleteRepositoryPolicy",), not_yet),
+    Operation("ecr", "PutRegistryPolicy", ("ecr:PutRegistryPolicy",), not_yet),
+    Operation("ecr", "GetRegistryPolicy", ("ecr:GetRegistryPolicy",), not_yet),
+    Operation("ecr", "DeleteRegistryPolicy", ("ecr:DeleteRegistryPolicy",), not_yet),
+    # Private service, images.
+    Operation("ecr", "PutImage", ("ecr:PutImage",), not_yet),
+    Operation("ecr", "BatchGetImage", ("ecr:BatchGetImage",), not_yet),
+    Operation("ecr", "BatchDeleteImage", ("ecr:BatchDeleteImage",), not_yet),
+    Operation("ecr", "DescribeImages", ("ecr:DescribeImages",), not_yet),
+    Operation("ecr", "ListImages", ("ecr:ListImages",), not_yet),
+    Operation("ecr", "ListImageReferrers", ("ecr:BatchGetImage",), not_yet),
+    Operation("ecr", "UpdateImageStorageClass", ("ecr:UpdateImageStorageClass",), not_yet),
+    # Private service, layers.
+    Operation("ecr", "BatchCheckLayerAvailability", ("ecr:BatchCheckLayerAvailability",), not_yet),
+    Operation("ecr", "GetDownloadUrlForLayer", ("ecr:GetDownloadUrlForLayer",), not_yet),
+    Operation("ecr", "InitiateLayerUpload", ("ecr:InitiateLayerUpload",), not_yet),
+    Operation("ecr", "UploadLayerPart", ("ecr:UploadLayerPart",), not_yet),
+    Operation("ecr", "CompleteLayerUpload", ("ecr:CompleteLayerUpload",), not_yet),
+    # Private service, pull times.
+    Operation("ecr", "RegisterPullTimeUpdateExclusion", ("ecr:RegisterPullTimeUpdateExclusion",), not_yet),
+    Operation("ecr", "DeregisterPullTimeUpdateExclusion", ("ecr:DeregisterPullTimeUpdateExclusion",), not_yet),
+    Operation("ecr", "ListPullTimeUpdateExclusions", ("ecr:ListPullTimeUpdateExclusions",), not_yet),
+    # Private service, lifecycle.
+    Operation("ecr", "PutLifecyclePolicy", ("ecr:PutLifecyclePolicy",), not_yet),
+    Operation("ecr", "GetLifecyclePolicy", ("ecr:GetLifecyclePolicy",), not_yet),
+    Operation("ecr", "DeleteLifecyclePolicy", ("ecr:DeleteLifecyclePolicy",), not_yet),
+    Operation("ecr", "StartLifecyclePolicyPreview", ("ecr:StartLifecyclePolicyPreview",), not_yet),
+    Operation("ecr", "GetLifecyclePolicyPreview", ("ecr:GetLifecyclePolicyPreview",), not_yet),
+    # Private service, repository creation templates.
+    Operation(
+        "ecr",
+        "CreateRepositoryCreationTemplate",
+        (
+            "ecr:CreateRepositoryCreationTemplate",
+            "ecr:CreateRepository",
+            "ecr:PutLifecyclePolicy",
+            "ecr:SetRepositoryPolicy",
+            "iam:PassRole",
+        ),
+        not_yet,
+    ),
+    Operation("ecr", "DescribeRepositoryCreationTemplates", ("ecr:DescribeRepositoryCreationTemplates",), not_yet),
+    Operation(
+        "ecr",
+        "UpdateRepositoryCreationTemplate",
+        (
+            "ecr:UpdateRepositoryCreationTemplate",
+            "ecr:CreateRepository",
+            "ecr:PutLifecyclePolicy",
+            "ecr:SetRepositoryPolicy",
+            "iam:PassRole",
+        ),
+        not_yet,
+    ),
+    Operation("ecr", "DeleteRepositoryCreationTemplate", ("ecr:DeleteRepositoryCreationTemplate",), not_yet),
+    # Private service, pull through cache.
+    Operation("ecr", "CreatePullThroughCacheRule", ("ecr:CreatePullThroughCacheRule",), not_yet),
+    Operation("ecr", "DescribePullThroughCacheRules", ("ecr:DescribePullThroughCacheRules",), not_yet),
+    Operation("ecr", "UpdatePullThroughCacheRule", ("ecr:UpdatePullThroughCacheRule",), not_yet),
+    Operation("ecr", "DeletePullThroughCacheRule", ("ecr:DeletePullThroughCacheRule",), not_yet),
+    Operation("ecr", "ValidatePullThroughCacheRule", ("ecr:ValidatePullThroughCacheRule",), not_yet),
+    # Private service, replication.
+    Operation("ecr", "PutReplicationConfiguration", ("ecr:PutReplicationConfiguration",), not_yet),
+    Operation("ecr", "DescribeImageReplicationStatus", ("ecr:DescribeImageReplicationStatus",), not_yet),
+    Operation("ecr", "StartReplicationBackfill", ("ecr:StartReplicationBackfill",), not_yet),
+    Operation("ecr", "StopReplicationBackfill", ("ecr:StopReplicationBackfill",), not_yet),
+    Operation("ecr", "ListReplicationBackfills", ("ecr:ListReplicationBackfills",), not_yet),
+    Operation("ecr", "DescribeReplicationBackfillResults", ("ecr:DescribeReplicationBackfillResults",), not_yet),
+    # Private service, scanning.
+    Operation("ecr", "PutRegistryScanningConfiguration", ("ecr:PutRegistryScanningConfiguration",), not_yet),
+    Operation("ecr", "GetRegistryScanningConfiguration", ("ecr:GetRegistryScanningConfiguration",), not_yet),
+    Operation(
+        "ecr", "BatchGetRepositoryScanningConfiguration", ("ecr:BatchGetRepositoryScanningConfiguration",), not_yet
+    ),
+    Operation("ecr", "StartImageScan", ("ecr:StartImageScan",), not_yet),
+    Operation("ecr", "DescribeImageScanFindings", ("ecr:DescribeImageScanFindings",), not_yet),
+    # Private service, signing.
+    Operation("ecr", "PutSigningConfiguration", ("ecr:PutSigningConfiguration",), not_yet),
+    Operation("ecr", "GetSigningConfiguration", ("ecr:GetSigningConfiguration",), not_yet),
+    Operation("ecr", "DeleteSigningConfiguration", ("ecr:DeleteSigningConfiguration",), not_yet),
+    Operation("ecr", "DescribeImageSigningStatus", ("ecr:DescribeImageSigningStatus",), not_yet),
+    # Public service, authentication.
+    Operation(
+        "ecr-public",
+        "GetAuthorizationToken",
+        ("ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"),
+        not_yet,
+    ),
+    # Public service, registry and gallery.
+    Operation("ecr-public", "DescribeRegistries", ("ecr-public:DescribeRegistries",), not_yet),
+    Operation("ecr-public", "GetRegistryCatalogData", ("ecr-public:GetRegistryCatalogData",), not_yet),
+    Operation("ecr-public", "PutRegistryCatalogData", ("ecr-public:PutRegistryCatalogData",), not_yet),
+    Operation("ecr-public", "GetRepositoryCatalogData", ("ecr-public:GetRepositoryCatalogData",), not_yet),
+    Operation("ecr-public", "PutRepositoryCatalogData", ("ecr-public:PutRepositoryCatalogData",), not_yet),
+    # Public service, repositories.
+    Operation("ecr-public", "CreateRepository", ("ecr-public:CreateRepository", "ecr-public:TagResource"), not_yet),
+    Operation("ecr-public", "DescribeRepositories", ("ecr-public:DescribeRepositories",), not_yet),
+    Operation("ecr-public", "DeleteRepository", ("ecr-public:DeleteRepository",), not_yet),
+    # Public service, resource tags.
+    Operation("ecr-public", "TagResource", ("ecr-public:TagResource",), not_yet),
+    Operation("ecr-public", "UntagResource", ("ecr-public:UntagResource",), not_yet),
+    Operation("ecr-public", "ListTagsForResource", ("ecr-public:ListTagsForResource",), not_yet),
+    # Public service, repository policies.
+    Operation("ecr-public", "SetRepositoryPolicy", ("ecr-public:SetRepositoryPolicy",), not_yet),
+    Operation("ecr-public", "GetRepositoryPolicy", ("ecr-public:GetRepositoryPolicy",), not_yet),
+    Operation("ecr-public", "DeleteRepositoryPolicy", ("ecr-public:DeleteRepositoryPolicy",), not_yet),
+    # Public service, images and layers.
+    Operation("ecr-public", "PutImage", ("ecr-public:PutImage",), not_yet),
+    Operation("ecr-public", "BatchDeleteImage", ("ecr-public:BatchDeleteImage",), not_yet),
+    Operation("ecr-public", "DescribeImages", ("ecr-public:DescribeImages",), not_yet),
+    Operation("ecr-public", "DescribeImageTags", ("ecr-public:DescribeImageTags",), not_yet),
+    Operation("ecr-public", "BatchCheckLayerAvailability", ("ecr-public:BatchCheckLayerAvailability",), not_yet),
+    Operation("ecr-public", "InitiateLayerUpload", ("ecr-public:InitiateLayerUpload",), not_yet),
+    Operation("ecr-public", "UploadLayerPart", ("ecr-public:UploadLayerPart",), not_yet),
+    Operation("ecr-public", "CompleteLayerUpload", ("ecr-public:CompleteLayerUpload",), not_yet),
+)

@@ -1,0 +1,97 @@
+"""What is told of a repository: its settings as people and ECR know them, with their defaults."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from node.registry.registry import Registry
+from node.registry.repositories import exists, repository, unknown
+from node.registry.settings import settings_of
+from node.store.rows import RepositoryRow
+from protocol.auth.arn import PUBLIC
+from protocol.auth.caller import Caller
+from protocol.oci.names import RepositoryName
+from protocol.rules.mutability import Mutability, stored_mutability
+
+_PAGE = 500  # Rows that are looked at together.
+
+
+class RepositoryDetail(msgspec.Struct, frozen=True):
+    """A private repository."""
+
+    name: RepositoryName
+    created: float | None  # Seconds since 1970, UTC; ``None``: it came with an image, and nobody created it.
+    mutability: Mutability
+    scan_on_push: bool
+    encryption: str  # AES256, KMS or KMS_DSSE.
+    kms_key: str | None
+    tags: dict[str, str]
+
+
+def repository_detail(name: RepositoryName, row: RepositoryRow) -> RepositoryDetail:
+    """Return what is told of the repository in *row*."""
+    fields = settings_of(row)
+    created, key = fields.get("created"), fields.get("kms-key")
+    return RepositoryDetail(
+        name,
+        created / 1000 if isinstance(created, int) else None,
+        mutability_of(row),
+        fields.get("scan-on-push") is True,
+        str(fields.get("encryption", "AES256")),
+        None if key is None else str(key),
+        {field.removeprefix("tag:"): str(value) for field, value in fields.items() if field.startswith("tag:")},
+    )
+
+
+def mutability_of(row: RepositoryRow) -> Mutability:
+    """Return which tags of the repository in *row* may move."""
+    fields = row.state.settings()
+    return stored_mutability(fields.get("tag-mutability"), fields.get("tag-mutability-exclusions"))
+
+
+def describe_repositories(
+    registry: Registry, caller: Caller, names: Sequence[RepositoryName]
+) -> list[RepositoryDetail]:
+    """Return what is told of these private repositories, in the order of *names*.
+
+    Raises:
+        Denied: without ``ecr:DescribeRepositories`` on each.
+        NameUnknown: one of them does not exist.
+    """
+    for name in names:
+        registry.authorize(caller, "ecr:DescribeRepositories", name)
+    found: list[RepositoryDetail] = []
+    with registry.store.meta.read() as txn:
+        for name in names:
+            if name.startswith(PUBLIC):
+                raise unknown(registry, name)
+            found.append(repository_detail(name, repository(registry, txn, name)))
+    return found
+
+
+def list_repository_details(registry: Registry, caller: Caller, *, after: str, limit: int) -> list[RepositoryDetail]:
+    """Return at most *limit* private repositories beyond *after*, in the order of the bytes of their names.
+
+    Raises:
+        Denied: without ``ecr:DescribeRepositories``.
+    """
+    registry.authorize(caller, "ecr:DescribeRepositories", None)
+    found: list[RepositoryDetail] = []
+    with registry.store.meta.read() as txn:
+        while len(found) < limit:
+            wanted = min(_PAGE, limit - len(found) + 1)
+            page = registry.store.meta.repositories.page(txn, after=_beyond_public(after), limit=wanted)
+            found += [
+                repository_detail(name, row)
+                for name, row in page
+                if not name.startswith(PUBLIC) and exists(registry, txn, row)
+            ]
+            if len(page) < wanted:
+                break
+            after = page[-1][0]
+    return found[:limit]
+
+
+def _beyond_public(after: str) -> str:
+    """Return where to go on, without a look at the public repositories, which may be many."""
+    return PUBLIC + "\x7f" if after.startswith(PUBLIC) else after

@@ -1,0 +1,47 @@
+"""Names of repositories as ARNs.
+
+Source: Service authorization reference, "Resource types defined by Amazon Elastic Container Registry" and "... Public".
+"""
+
+import re
+
+from protocol.auth.names import RegistryName
+from protocol.errors import ParameterInvalid
+
+PUBLIC = "public/"
+"""What the name of a public repository begins with inside a registry; no private one may."""
+
+_PARTITIONS = (
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+)
+_ARN = re.compile(
+    r"arn:[a-z-]{1,32}:(ecr(?:-public)?):([0-9a-z-]{0,25}):([0-9]{12}):repository/([!-~]{1,256})", re.ASCII
+)
+
+
+def partition(region: str) -> str:
+    """Return the partition that *region* lies in; ``aws`` for one that Amazon does not have."""
+    return next((name for start, name in _PARTITIONS if region.startswith(start)), "aws")
+
+
+def repository_arn(registry: RegistryName, name: str) -> str:
+    """Return the ARN of the private repository *name*."""
+    return f"arn:{partition(registry.region)}:ecr:{registry.region}:{registry.account}:repository/{name}"
+
+
+def repository_of_arn(arn: str, registry: RegistryName) -> str | None:
+    """Return the name of the private repository of *registry* that *arn* names; ``None``: it is of another one.
+
+    Raises:
+        ParameterInvalid: it is not the ARN of a repository.
+    """
+    found = _ARN.fullmatch(arn)
+    if found is None or found[1] != "ecr":
+        raise ParameterInvalid("Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
+    return found[4] if arn == repository_arn(registry, found[4]) else None
