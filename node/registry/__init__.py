@@ -20,6 +20,10 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``repositories``  finding, creating, deleting a repository
 * ``details``       what is told of a repository
 * ``burial``        what lay in deleted repositories goes
+* ``documents``     documents of the registry, each a register
+* ``templates``     what a repository is made from that nobody made
+* ``resourcepolicies``  policies of repositories and of the registry
+* ``lifecycle``     lifecycle policies of repositories
 * ``images``        putting, opening, deleting a manifest
 * ``incoming``      how much memory manifests may take that are on their way in
 * ``tags``          listing and deleting tags

@@ -58,7 +58,7 @@ async def take_image(
     replicas, source = registry.store.meta.replicas, announcement.source
 
     def run(txn: WriteTxn) -> None:
-        row = replicated_repository(registry, txn, caller, name)
+        row = replicated_repository(registry, txn, caller, name, "REPLICATION")
         is_new = replicas.taken(txn, source, name, announcement.digest) < announcement.hlc
         tags = [one for one in announcement.tags if replicas.taken(txn, source, name, one.tag) < one.hlc]
         for prepared in manifests if is_new else ():
@@ -141,7 +141,7 @@ async def keep_manifest(
     """
 
     def run(txn: WriteTxn) -> None:
-        row = replicated_repository(registry, txn, caller, name)
+        row = replicated_repository(registry, txn, caller, name, "PULL_THROUGH_CACHE")
         show_blobs(registry, txn, row, prepared)
         add_content(registry, txn, prepared, contents)
         value = describe(registry, txn, row.number, prepared, strict=False)

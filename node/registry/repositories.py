@@ -1,13 +1,17 @@
 """Finding a repository, creating it at its first push, deleting it."""
 
+from collections.abc import Mapping
+
 from node.registry.commit import commit
 from node.registry.registry import Registry
+from node.registry.templates import settings_from_template
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.errors import NameUnknown, RepositoryNotEmpty
 from protocol.oci.names import RepositoryName
-from protocol.sync.entries import RepositoryKey, RepositoryPut, RepositoryValue
+from protocol.rules.templates import Cause
+from protocol.sync.entries import RepositoryKey, RepositoryPut, RepositoryValue, Setting
 from protocol.sync.repositories import delete_of
 from protocol.sync.vector import vector
 
@@ -37,11 +41,22 @@ def exists(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
     return row.state.is_put or _has_images(registry, txn, row)
 
 
-def require_creatable(registry: Registry, name: RepositoryName) -> None:
-    """Raise ``NameUnknown`` where the repository does not exist and a push may not create it."""
-    if registry.settings.create_on_push != "any":
-        with registry.store.meta.read() as txn:
-            repository(registry, txn, name)
+async def begin_push(registry: Registry, caller: Caller, name: RepositoryName) -> None:
+    """Make sure that a push to the repository can come to something, before its first byte is taken.
+
+    One that a template makes is made now, for the template says how its bytes are kept; another with its first blob.
+
+    Raises:
+        NameUnknown: the repository does not exist and a push may not create it.
+        Denied: it may, and *caller* has no ``ecr:CreateRepository``.
+    """
+    with registry.store.meta.read() as txn:
+        if find_repository(registry, txn, name) is not None:
+            return
+        template = _template_for_push(registry, txn, name)
+    if template is not None:
+        await registry.store.writer.write(lambda txn: repository_for_push(registry, txn, caller, name))
+        registry.changes.notify()
 
 
 def repository_for_push(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName) -> RepositoryRow:
@@ -54,20 +69,19 @@ def repository_for_push(registry: Registry, txn: WriteTxn, caller: Caller, name:
     """
     registry.gate.require_open()
     row = find_repository(registry, txn, name)
-    if row is not None:
-        return row
-    if registry.settings.create_on_push != "any":
-        raise unknown(registry, name)
-    return _create(registry, txn, caller, name)
+    return row or _create(registry, txn, caller, name, _template_for_push(registry, txn, name) or {})
 
 
-def replicated_repository(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName) -> RepositoryRow:
+def replicated_repository(
+    registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName, cause: Cause
+) -> RepositoryRow:
     """Return the row of the repository; create it where it does not exist, whatever ``create_on_push`` says of pushes.
 
     Raises:
         Denied: without ``ecr:CreateRepository``.
     """
-    return find_repository(registry, txn, name) or _create(registry, txn, caller, name)
+    row = find_repository(registry, txn, name)
+    return row or _create(registry, txn, caller, name, settings_from_template(registry, txn, name, cause) or {})
 
 
 async def delete_repository(registry: Registry, caller: Caller, name: RepositoryName, *, force: bool) -> None:
@@ -101,11 +115,22 @@ def _has_images(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
     return any(table.bytes.keys(txn, prefix, limit=1) for table in (meta.images.alive, meta.tags.alive))
 
 
-def _create(registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName) -> RepositoryRow:
+def _template_for_push(registry: Registry, txn: ReadTxn, name: RepositoryName) -> Mapping[str, Setting] | None:
+    """Return what a repository gets that a push creates, ``None`` without a template; ``NameUnknown`` if none may."""
+    mode = registry.settings.create_on_push
+    found = None if mode == "never" else settings_from_template(registry, txn, name, "CREATE_ON_PUSH")
+    if found is None and mode != "any":
+        raise unknown(registry, name)
+    return found
+
+
+def _create(
+    registry: Registry, txn: WriteTxn, caller: Caller, name: RepositoryName, settings: Mapping[str, Setting]
+) -> RepositoryRow:
     registry.authorize(caller, "ecr:CreateRepository", name)
     old = registry.store.meta.repositories.get(txn, name)
     life = 1 if old is None else old.state.life
-    value = RepositoryValue(life, {"created": int(registry.now() * 1000)})
+    value = RepositoryValue(life, {"created": int(registry.now() * 1000), **settings})
     act = Act(caller, "ecr:CreateRepository", name)
     commit(registry, txn, act, lambda _dot, _hlc: [RepositoryPut(RepositoryKey(name), value)])
     return repository(registry, txn, name)

@@ -14,7 +14,7 @@ import trio
 
 from node.registry.content import Kept, keep_content
 from node.registry.registry import Registry
-from node.registry.repositories import repository_for_push, require_creatable
+from node.registry.repositories import begin_push, repository_for_push
 from node.registry.session import Session
 from node.store.blobs import INLINE_SIZE, BlobRow
 from node.store.ingest import Ingest, ReceiveInto
@@ -60,7 +60,7 @@ async def begin_upload(registry: Registry, caller: Caller, name: RepositoryName,
         Busy: too many uploads are open.
     """
     registry.authorize(caller, "ecr:InitiateLayerUpload", name)
-    require_creatable(registry, name)
+    await begin_push(registry, caller, name)
     registry.store.space.require(0)
     if len(registry.sessions) >= MAX_SESSIONS:
         raise Busy("too many uploads are open; finish or cancel some")

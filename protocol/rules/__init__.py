@@ -10,5 +10,6 @@ up: the same document and the same name give the same decision on every node.
 * ``lifecycle``    which images expire or are archived, and why the others stay
 * ``mutability``   which tags may move
 * ``tags``         resource tags
+* ``texts``        policies as they come in a call, and how ECR refuses one
 * ``templates``    what a repository is made from that nobody made
 """

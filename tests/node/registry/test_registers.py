@@ -87,7 +87,7 @@ async def test_they_are_there_after_a_restart(tmp_path: Path, world: World) -> N
 
 async def test_a_repository_is_created_once_and_its_settings_go_with_it(registry: Registry) -> None:
     await create_repository(registry, ALICE, APP, {"policy": "{}"})
-    with pytest.raises(RepositoryExists, match="'team/app' already exists in the registry with id '[0-9]{12}'"):
+    with pytest.raises(RepositoryExists, match=r"'team/app' already exists in the registry with id '[0-9]{12}'"):
         await create_repository(registry, ALICE, APP, {})
     act = Act(ALICE, "ecr:DeleteRepositoryPolicy", APP)
     await put_settings(registry, act, APP, {"policy": None, "tag:team": "a"})
