@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from node.config.settings import Config, LimitSettings, ScrubSettings
+from node.config.settings import Config, LimitSettings, QuotaSettings, ScrubSettings
 
 LIVE = frozenset(
     (
@@ -18,6 +18,7 @@ LIVE = frozenset(
         "registry.missing_content",
         "registry.manifest_limit",
         "registry.read_only",
+        *(f"quotas.{name}" for name in QuotaSettings.__struct_fields__),
         *(f"limits.{name}" for name in LimitSettings.__struct_fields__),
         *(f"scrub.{name}" for name in ScrubSettings.__struct_fields__),
         "log.level",

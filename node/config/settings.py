@@ -9,6 +9,7 @@ from node.config.addresses import Address
 
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 File: TypeAlias = Annotated[str, Meta(min_length=1)]
+Quota: TypeAlias = Annotated[int, Meta(ge=1, le=10_000_000)]
 Rate: TypeAlias = Annotated[float, Meta(ge=1, le=1_000_000)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -65,6 +66,15 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_only: Annotated[
         bool, Meta(description="Refuse every change of content; pulls go on. `entrepot read-only` does it at run time.")
     ] = False
+
+
+class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[quotas]``: how many there may be, as at ECR; an operator may allow more."""
+
+    repositories: Annotated[Quota, Meta(description="Repositories of the registry.")] = 100_000
+    images: Annotated[Quota, Meta(description="Images of one repository, indexes and their parts alike.")] = 100_000
+    tags_per_image: Annotated[Quota, Meta(description="Tags that point at one image.")] = 1_000
+    tags_per_resource: Annotated[int, Meta(ge=1, le=1_000, description="Resource tags of one repository.")] = 50
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,6 +202,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: NodeSettings = NodeSettings()
     listen: ListenSettings = ListenSettings()
     registry: RegistrySettings = RegistrySettings()
+    quotas: QuotaSettings = QuotaSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     scrub: ScrubSettings = ScrubSettings()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from node.config.settings import Config
 from node.daemon.doors import Door, limits_of
-from node.registry.registry import Registry, Settings
+from node.registry.registry import Quotas, Registry, Settings
 from node.telemetry.access import AccessLog, json_line, text_line
 from node.telemetry.lines import Lines
 from node.telemetry.log import Style, configure_log, style_for
@@ -25,7 +25,8 @@ def put_rules(registry: Registry, config: Config) -> None:
     """Hold what comes to the rules of *config*; what is under way has asked already."""
     rules = config.registry
     registry.store.sink.buffers.room = config.limits.upload_memory
-    registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit)
+    quotas = Quotas(**{name: getattr(config.quotas, name) for name in Quotas.__struct_fields__})
+    registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas)
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")
     else:

@@ -18,6 +18,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``current``       values made of both, kept until one of them changes
 * ``commit``        one record of what this node changes, appended and applied in one transaction
 * ``repositories``  finding, creating, deleting a repository
+* ``resourcetags``  what repositories are told apart by
 * ``details``       what is told of a repository
 * ``burial``        what lay in deleted repositories goes
 * ``documents``     documents of the registry, each a register

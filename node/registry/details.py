@@ -6,12 +6,12 @@ import msgspec
 
 from node.registry.registry import Registry
 from node.registry.repositories import exists, repository, unknown
-from node.registry.settings import settings_of
+from node.registry.settings import mutability_of, settings_of, tags_of
 from node.store.rows import RepositoryRow
 from protocol.auth.arn import PUBLIC
 from protocol.auth.caller import Caller
 from protocol.oci.names import RepositoryName
-from protocol.rules.mutability import Mutability, stored_mutability
+from protocol.rules.mutability import Mutability
 
 _PAGE = 500  # Rows that are looked at together.
 
@@ -39,14 +39,8 @@ def repository_detail(name: RepositoryName, row: RepositoryRow) -> RepositoryDet
         fields.get("scan-on-push") is True,
         str(fields.get("encryption", "AES256")),
         None if key is None else str(key),
-        {field.removeprefix("tag:"): str(value) for field, value in fields.items() if field.startswith("tag:")},
+        tags_of(fields),
     )
-
-
-def mutability_of(row: RepositoryRow) -> Mutability:
-    """Return which tags of the repository in *row* may move."""
-    fields = row.state.settings()
-    return stored_mutability(fields.get("tag-mutability"), fields.get("tag-mutability-exclusions"))
 
 
 def describe_repositories(

@@ -27,6 +27,10 @@ _RULES = frozenset(
     f"ecr:{name}"
     for name in (
         "PutAccountSetting",
+        "PutImageTagMutability",
+        "PutImageScanningConfiguration",
+        "TagResource",
+        "UntagResource",
         "PutReplicationConfiguration",
         "StartReplicationBackfill",
         "StopReplicationBackfill",

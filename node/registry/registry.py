@@ -36,12 +36,22 @@ The last is condition keys that only the use case knows, such as ``aws:RequestTa
 _NO_KEYS: Keys = {}
 
 
+class Quotas(msgspec.Struct, frozen=True):
+    """How many there may be; ECR's own numbers, unless an operator chose others."""
+
+    repositories: int = 100_000  # Of the registry.
+    images: int = 100_000  # Of one repository.
+    tags_per_image: int = 1_000
+    tags_per_resource: int = 50
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What an operator chose for the registry."""
 
     create_on_push: Literal["any", "templates", "never"] = "any"
     missing_content: Literal["refuse", "sparse-index", "allow"] = "refuse"
     manifest_limit: int = 4 * 2**20  # Bytes.
+    quotas: Quotas = Quotas()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,10 @@ def replicated_repository(
     return row or _create(registry, txn, caller, name, settings_from_template(registry, txn, name, cause) or {})
 
 
-async def delete_repository(registry: Registry, caller: Caller, name: RepositoryName, *, force: bool) -> None:
-    """Delete a repository with all that lies in it: gone when this returns, one small transaction whatever lay there.
+async def delete_repository(registry: Registry, caller: Caller, name: RepositoryName, *, force: bool) -> RepositoryRow:
+    """Delete a repository with all that lies in it, and return what it was.
+
+    It is gone when this returns, by one small transaction whatever lay there.
 
     The rows go afterwards (``burial``), and the blobs when they are due.
 
@@ -98,16 +100,21 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
     act = Act(caller, "ecr:DeleteRepository", name)
     meta = registry.store.meta
 
-    def run(txn: WriteTxn) -> None:
+    def run(txn: WriteTxn) -> RepositoryRow:
         row = repository(registry, txn, name)
         if not force and _has_images(registry, txn, row):
-            raise RepositoryNotEmpty(f"there are images in {name}; delete them first, or use --force")
+            raise RepositoryNotEmpty(
+                f"The repository with name '{name}' in registry with id '{registry.name.account}' cannot be deleted "
+                "because it still contains images"
+            )
         seen = vector(meta.journal.heads_of_all(txn))
         commit(registry, txn, act, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
+        return row
 
-    await registry.store.writer.write(run)
+    deleted = await registry.store.writer.write(run)
     registry.changes.notify()
     registry.freeable.notify()
+    return deleted
 
 
 def _has_images(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:

@@ -16,11 +16,15 @@ from node.registry.commit import commit, commit_rules
 from node.registry.registry import Registry
 from node.registry.repositories import find_repository, repository
 from node.store.rows import RepositoryRow
-from node.store.table import WriteTxn
+from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
-from protocol.errors import RepositoryExists
+from protocol.auth.conditions import Keys
+from protocol.errors import LimitExceeded, RepositoryExists
 from protocol.oci.names import RepositoryName
+from protocol.rules.mutability import Mutability, stored_exclusions, stored_mutability
 from protocol.sync.entries import Known, RepositoryKey, RepositoryPut, RepositoryValue, Setting
+
+_TAG = "tag:"
 
 
 def settings_of(row: RepositoryRow) -> dict[str, Setting]:
@@ -49,10 +53,14 @@ async def create_repository(
     """Create a repository with *fields* set, and with ``created`` beside them.
 
     Raises:
-        Denied: without ``ecr:CreateRepository``.
+        Denied: without ``ecr:CreateRepository``, and ``ecr:TagResource`` where it gets tags.
         RepositoryExists: it exists.
+        LimitExceeded: there are as many as there may be.
     """
-    registry.authorize(caller, "ecr:CreateRepository", name)
+    tags = tags_of(fields)
+    registry.authorize(caller, "ecr:CreateRepository", name, tag_keys(tags))
+    if tags:
+        registry.authorize(caller, "ecr:TagResource", name, tag_keys(tags))
     act = Act(caller, "ecr:CreateRepository", name)
 
     def run(txn: WriteTxn) -> RepositoryRow:
@@ -60,6 +68,7 @@ async def create_repository(
             raise RepositoryExists(
                 f"The repository with name '{name}' already exists in the registry with id '{registry.name.account}'"
             )
+        require_room(registry, txn)
         old = registry.store.meta.repositories.get(txn, name)
         life = 1 if old is None else old.state.life
         value = RepositoryValue(life, {"created": int(registry.now() * 1000), **fields})
@@ -73,6 +82,65 @@ async def create_repository(
     row = await registry.store.writer.write(run)
     registry.changes.notify()
     return row
+
+
+def require_room(registry: Registry, txn: ReadTxn) -> None:
+    """Raise ``LimitExceeded`` where there are as many repositories as there may be."""
+    most = registry.settings.quotas.repositories
+    if registry.store.meta.repositories.count(txn) >= most:
+        raise LimitExceeded(f"The registry has {most} repositories, and may not have more")
+
+
+async def put_mutability(registry: Registry, caller: Caller, name: RepositoryName, setting: Mutability) -> None:
+    """Set which tags may move from now on; those that are there stay as they are.
+
+    Raises:
+        Denied: without ``ecr:PutImageTagMutability``.
+        NameUnknown: there is no such repository.
+    """
+    action = "ecr:PutImageTagMutability"
+    registry.authorize(caller, action, name)
+    await put_settings(registry, Act(caller, action, name), name, mutability_fields(setting))
+
+
+async def put_scan_on_push(registry: Registry, caller: Caller, name: RepositoryName, *, is_on: bool) -> None:
+    """Set whether what is pushed is to be scanned, where no rule of the registry says so.
+
+    Raises:
+        Denied: without ``ecr:PutImageScanningConfiguration``.
+        NameUnknown: there is no such repository.
+    """
+    action = "ecr:PutImageScanningConfiguration"
+    registry.authorize(caller, action, name)
+    await put_settings(registry, Act(caller, action, name), name, {"scan-on-push": is_on})
+
+
+def mutability_fields(setting: Mutability) -> dict[str, Setting]:
+    """Return the fields that say *setting*."""
+    return {"tag-mutability": setting.mode, "tag-mutability-exclusions": stored_exclusions(setting)}
+
+
+def mutability_of(row: RepositoryRow) -> Mutability:
+    """Return which tags of the repository in *row* may move."""
+    fields = row.state.settings()
+    return stored_mutability(fields.get("tag-mutability"), fields.get("tag-mutability-exclusions"))
+
+
+def tags_of(fields: Mapping[str, Setting]) -> dict[str, str]:
+    """Return the resource tags among *fields*."""
+    return {name.removeprefix(_TAG): str(value) for name, value in fields.items() if name.startswith(_TAG)}
+
+
+def tag_fields(tags: Mapping[str, str]) -> dict[str, Setting]:
+    """Return the fields that say *tags*."""
+    return {_TAG + key: value for key, value in tags.items()}
+
+
+def tag_keys(tags: Mapping[str, str]) -> Keys:
+    """Return the condition keys of a request that sets *tags*."""
+    if not tags:
+        return {}
+    return {"aws:tagkeys": tuple(tags)} | {f"aws:requesttag/{key.lower()}": (value,) for key, value in tags.items()}
 
 
 def settings_put(name: RepositoryName, row: RepositoryRow, fields: Mapping[str, Setting]) -> RepositoryPut:

@@ -35,6 +35,11 @@ def repository_arn(registry: RegistryName, name: str) -> str:
     return f"arn:{partition(registry.region)}:ecr:{registry.region}:{registry.account}:repository/{name}"
 
 
+def default_key_arn(registry: RegistryName) -> str:
+    """Return the ARN of the key under which repositories with KMS encryption are kept that name none."""
+    return f"arn:{partition(registry.region)}:kms:{registry.region}:{registry.account}:alias/aws/ecr"
+
+
 def repository_of_arn(arn: str, registry: RegistryName) -> str | None:
     """Return the name of the private repository of *registry* that *arn* names; ``None``: it is of another one.
 

@@ -12,6 +12,7 @@
 Handlers:
 
 * ``repositories``  repositories and their settings
+* ``tags``          resource tags
 
 A handler does four things and no more: parse what the shapes leave open, call one use case, shape the answer, return
 it.

@@ -4,7 +4,7 @@ An action other than the first is asked for where the input has what it is about
 repository. The use case behind a handler asks for the same actions.
 """
 
-from node.api.ecr import repositories
+from node.api.ecr import repositories, tags
 from node.api.ecr.door import Operation
 from node.api.ecr.later import not_yet
 
@@ -15,15 +15,20 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "PutAccountSetting", ("ecr:PutAccountSetting",), not_yet),
     Operation("ecr", "DescribeRegistry", ("ecr:DescribeRegistry",), not_yet),
     # Private service, repositories.
-    Operation("ecr", "CreateRepository", ("ecr:CreateRepository", "ecr:TagResource"), not_yet),
+    Operation("ecr", "CreateRepository", ("ecr:CreateRepository", "ecr:TagResource"), repositories.create),
     Operation("ecr", "DescribeRepositories", ("ecr:DescribeRepositories",), repositories.describe),
-    Operation("ecr", "DeleteRepository", ("ecr:DeleteRepository",), not_yet),
-    Operation("ecr", "PutImageTagMutability", ("ecr:PutImageTagMutability",), not_yet),
-    Operation("ecr", "PutImageScanningConfiguration", ("ecr:PutImageScanningConfiguration",), not_yet),
+    Operation("ecr", "DeleteRepository", ("ecr:DeleteRepository",), repositories.delete),
+    Operation("ecr", "PutImageTagMutability", ("ecr:PutImageTagMutability",), repositories.put_image_tag_mutability),
+    Operation(
+        "ecr",
+        "PutImageScanningConfiguration",
+        ("ecr:PutImageScanningConfiguration",),
+        repositories.put_image_scanning_configuration,
+    ),
     # Private service, resource tags.
-    Operation("ecr", "TagResource", ("ecr:TagResource",), not_yet),
-    Operation("ecr", "UntagResource", ("ecr:UntagResource",), not_yet),
-    Operation("ecr", "ListTagsForResource", ("ecr:ListTagsForResource",), not_yet),
+    Operation("ecr", "TagResource", ("ecr:TagResource",), tags.tag),
+    Operation("ecr", "UntagResource", ("ecr:UntagResource",), tags.untag),
+    Operation("ecr", "ListTagsForResource", ("ecr:ListTagsForResource",), tags.list_),
     # Private service, repository and registry policies.
     Operation("ecr", "SetRepositoryPolicy", ("ecr:SetRepositoryPolicy",), not_yet),
     Operation("ecr", "GetRepositoryPolicy", ("ecr:GetRepositoryPolicy",), not_yet),

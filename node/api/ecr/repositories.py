@@ -3,11 +3,50 @@
 from typing import Any
 
 from node.api.ecr.door import Door, Given
-from node.api.ecr.naming import private_repository, repository_uri
+from node.api.ecr.naming import own_repository, private_repository, repository_uri
 from node.api.ecr.paging import next_token, no_page_with, page_of
-from node.registry.details import RepositoryDetail, describe_repositories, list_repository_details
-from protocol.auth.arn import repository_arn
+from node.registry.details import (
+    RepositoryDetail,
+    describe_repositories,
+    list_repository_details,
+    repository_detail,
+)
+from node.registry.repositories import delete_repository
+from node.registry.settings import (
+    create_repository,
+    mutability_fields,
+    put_mutability,
+    put_scan_on_push,
+    tag_fields,
+)
+from protocol.auth.arn import PUBLIC, default_key_arn, repository_arn
 from protocol.auth.caller import Caller
+from protocol.errors import NameInvalid, ParameterInvalid
+from protocol.oci.names import repository_name
+from protocol.rules.mutability import Exclusion, Mutability, mutability
+from protocol.rules.tags import require_room, resource_tags
+from protocol.sync.entries import Setting
+
+
+async def create(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
+    """``CreateRepository``."""
+    name = repository_name(given["repositoryName"])
+    if name.startswith(PUBLIC):
+        raise NameInvalid(
+            "Invalid parameter at 'repositoryName' failed to satisfy constraint: "
+            f"'names that begin with {PUBLIC} are those of public repositories'"
+        )
+    tags = resource_tags(given.get("tags", ()))
+    require_room(tags, most=door.registry.settings.quotas.tags_per_resource)
+    fields = {
+        **mutability_fields(mutability_given(given)),
+        "scan-on-push": given.get("imageScanningConfiguration", {}).get("scanOnPush", False),
+        **_encryption(door, given.get("encryptionConfiguration")),
+        **tag_fields(tags),
+    }
+    fields = {field: value for field, value in fields.items() if value is not None}
+    row = await create_repository(door.registry, caller, name, fields)
+    return {"repository": shown(door, repository_detail(name, row))}
 
 
 async def describe(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
@@ -25,17 +64,66 @@ async def describe(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     }
 
 
+async def delete(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
+    """``DeleteRepository``."""
+    name = own_repository(door)
+    row = await delete_repository(door.registry, caller, name, force=given.get("force", False))
+    return {"repository": shown(door, repository_detail(name, row))}
+
+
+async def put_image_tag_mutability(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
+    """``PutImageTagMutability``."""
+    name, setting = own_repository(door), mutability_given(given)
+    await put_mutability(door.registry, caller, name, setting)
+    return {"registryId": door.account, "repositoryName": name, **mutability_shown(setting)}
+
+
+async def put_image_scanning_configuration(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
+    """``PutImageScanningConfiguration``."""
+    name, is_on = own_repository(door), given["imageScanningConfiguration"].get("scanOnPush", False)
+    await put_scan_on_push(door.registry, caller, name, is_on=is_on)
+    return {
+        "registryId": door.account,
+        "repositoryName": name,
+        "imageScanningConfiguration": {"scanOnPush": is_on},
+    }
+
+
+def mutability_given(given: Given) -> Mutability:
+    """Return the setting that an input says; ``ParameterInvalid`` where mode and filters do not go together."""
+    filters = given.get("imageTagMutabilityExclusionFilters", ())
+    exclusions = tuple(Exclusion(one["filter"], one["filterType"]) for one in filters)
+    return mutability(given.get("imageTagMutability", "MUTABLE"), exclusions)
+
+
+def mutability_shown(setting: Mutability) -> dict[str, Any]:
+    """Return the members that say *setting*."""
+    filters = [{"filterType": one.filter_type, "filter": one.filter} for one in setting.exclusions]
+    return {"imageTagMutability": setting.mode, "imageTagMutabilityExclusionFilters": filters or None}
+
+
 def shown(door: Door, repository: RepositoryDetail) -> dict[str, Any]:
     """Return the shape ``Repository``."""
-    filters = [{"filterType": one.filter_type, "filter": one.filter} for one in repository.mutability.exclusions]
     return {
         "repositoryArn": repository_arn(door.registry.name, repository.name),
         "registryId": door.account,
         "repositoryName": repository.name,
         "repositoryUri": repository_uri(door, repository.name),
         "createdAt": repository.created,
-        "imageTagMutability": repository.mutability.mode,
-        "imageTagMutabilityExclusionFilters": filters or None,
+        **mutability_shown(repository.mutability),
         "imageScanningConfiguration": {"scanOnPush": repository.scan_on_push},
         "encryptionConfiguration": {"encryptionType": repository.encryption, "kmsKey": repository.kms_key},
     }
+
+
+def _encryption(door: Door, given: dict[str, Any] | None) -> dict[str, Setting]:
+    """Return the fields for how a repository is to be encrypted; the key is the registry's own where none is named."""
+    kind = "AES256" if given is None else given["encryptionType"]
+    key = None if given is None else given.get("kmsKey")
+    if kind == "AES256":
+        if key is not None:
+            raise ParameterInvalid(
+                "Invalid parameter at 'encryptionConfiguration' failed to satisfy constraint: 'AES256 takes no kmsKey'"
+            )
+        return {"encryption": kind}
+    return {"encryption": kind, "kms-key": key or default_key_arn(door.registry.name)}

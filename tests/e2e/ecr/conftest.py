@@ -30,20 +30,20 @@ class EcrNode:
         """URL of the API."""
         return self.server.url
 
-    def client(self, service: str, **options: Any) -> Any:  # noqa: ANN401 - boto3 has no types.
+    def client(self, service: str, **options: Any) -> Any:
         """Return another boto3 client, whose answers are judged as well."""
         return judged_client(self.endpoint, service, **options)
 
 
 def judged_client(
     endpoint: str, service: str, *, key: str = KEY, secret: str = SECRET, token: str | None = None
-) -> Any:  # noqa: ANN401 - boto3 has no types.
+) -> Any:
     """Return a boto3 client of *service* at *endpoint* that fails where an answer does not fit the model."""
     client = boto3.Session(key, secret, token, REGION).client(
         service, endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 1}, read_timeout=servers.PATIENCE)
     )
 
-    def check(http_response: Any, model: Any, **_more: object) -> None:  # noqa: ANN401 - botocore has no types.
+    def check(http_response: Any, model: Any, **_more: object) -> None:
         judge(model, http_response.status_code, http_response.headers, http_response.content)
 
     client.meta.events.register("after-call", check)
@@ -63,7 +63,7 @@ def ecr_node(tmp_path_factory: pytest.TempPathFactory, nothing_is_left: None) ->
 
 
 @pytest.fixture
-def ecr(ecr_node: EcrNode, request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - boto3 has no types.
+def ecr(ecr_node: EcrNode, request: pytest.FixtureRequest) -> Any:
     """The boto3 client of the private service."""
     watch(request, ecr_node.server)
     return ecr_node.ecr
