@@ -16,7 +16,7 @@ from protocol.errors import ParameterInvalid
 
 DEFAULT = 100  # Elements of a page where the client names no number.
 _CODE = 16  # Bytes.
-_UNBOUND = frozenset({"nextToken", "maxResults"})  # These may change from page to page.
+_UNBOUND = frozenset({"nextToken", "maxResults", "registryId"})  # These may change from page to page.
 _INVALID = "Invalid parameter at 'NextToken' failed to satisfy constraint: 'Invalid next token provided'"
 
 

@@ -7,12 +7,12 @@ shape of its operation, down to the last member.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.awsrequest
 import botocore.session
+from botocore.exceptions import ClientError
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from tests.e2e.servers import Server
@@ -67,6 +67,16 @@ class Raw:
         self._connection.request("POST", "/", body, sent)
         response = self._connection.getresponse()
         return Result(response.status, {k.lower(): v for k, v in response.headers.items()}, json.loads(response.read()))
+
+
+def refused(call: Callable[..., object], **given: Any) -> dict[str, Any]:
+    """Call a method of a boto3 client that has to be refused; return the whole of the error, its members beside it."""
+    try:
+        answer = call(**given)
+    except ClientError as error:
+        told: dict[str, Any] = dict(error.response["Error"])
+        return told | {name: one for name, one in error.response.items() if name[0].islower()}
+    raise AssertionError(f"not refused: {answer}")
 
 
 def judge(model: OperationModel, status: int, headers: Mapping[str, str], content: bytes) -> None:
