@@ -108,7 +108,10 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         ("a = 1\na = 2\n", ", line 2: not TOML"),
         ("listen = 5\n", ", line 1): has to be a table: [listen]"),
         ("[[listen]]\npeer = 1\n", "): has to be a table: [listen]"),
-        ("zebra = 5\n", ", line 1): unknown; the sections are node, listen, registry, limits, log, scrub, tracing"),
+        (
+            "zebra = 5\n",
+            ", line 1): unknown; the sections are node, listen, registry, quotas, limits, log, scrub, tracing",
+        ),
         ('listen.address = []\n', ", line 1): '[]' is not a list of 1 to 16 texts"),
         ('listen = { address = ["x"] }\n', ", line 1): not an address: 'x'"),
         ("x = " + "[" * 10_000, "not TOML"),
