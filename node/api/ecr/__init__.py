@@ -13,6 +13,9 @@ Handlers:
 
 * ``repositories``  repositories and their settings
 * ``tags``          resource tags
+* ``policies``      policies of repositories and of the registry
+* ``lifecycle``     lifecycle policies
+* ``templates``     repository creation templates
 
 A handler does four things and no more: parse what the shapes leave open, call one use case, shape the answer, return
 it.

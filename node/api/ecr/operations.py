@@ -4,7 +4,7 @@ An action other than the first is asked for where the input has what it is about
 repository. The use case behind a handler asks for the same actions.
 """
 
-from node.api.ecr import repositories, tags
+from node.api.ecr import lifecycle, policies, repositories, tags, templates
 from node.api.ecr.door import Operation
 from node.api.ecr.later import not_yet
 
@@ -30,12 +30,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "UntagResource", ("ecr:UntagResource",), tags.untag),
     Operation("ecr", "ListTagsForResource", ("ecr:ListTagsForResource",), tags.list_),
     # Private service, repository and registry policies.
-    Operation("ecr", "SetRepositoryPolicy", ("ecr:SetRepositoryPolicy",), not_yet),
-    Operation("ecr", "GetRepositoryPolicy", ("ecr:GetRepositoryPolicy",), not_yet),
-    Operation("ecr", "DeleteRepositoryPolicy", ("ecr:DeleteRepositoryPolicy",), not_yet),
-    Operation("ecr", "PutRegistryPolicy", ("ecr:PutRegistryPolicy",), not_yet),
-    Operation("ecr", "GetRegistryPolicy", ("ecr:GetRegistryPolicy",), not_yet),
-    Operation("ecr", "DeleteRegistryPolicy", ("ecr:DeleteRegistryPolicy",), not_yet),
+    Operation("ecr", "SetRepositoryPolicy", ("ecr:SetRepositoryPolicy",), policies.set_of_repository),
+    Operation("ecr", "GetRepositoryPolicy", ("ecr:GetRepositoryPolicy",), policies.get_of_repository),
+    Operation("ecr", "DeleteRepositoryPolicy", ("ecr:DeleteRepositoryPolicy",), policies.delete_of_repository),
+    Operation("ecr", "PutRegistryPolicy", ("ecr:PutRegistryPolicy",), policies.put_of_registry),
+    Operation("ecr", "GetRegistryPolicy", ("ecr:GetRegistryPolicy",), policies.get_of_registry),
+    Operation("ecr", "DeleteRegistryPolicy", ("ecr:DeleteRegistryPolicy",), policies.delete_of_registry),
     # Private service, images.
     Operation("ecr", "PutImage", ("ecr:PutImage",), not_yet),
     Operation("ecr", "BatchGetImage", ("ecr:BatchGetImage",), not_yet),
@@ -55,9 +55,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "DeregisterPullTimeUpdateExclusion", ("ecr:DeregisterPullTimeUpdateExclusion",), not_yet),
     Operation("ecr", "ListPullTimeUpdateExclusions", ("ecr:ListPullTimeUpdateExclusions",), not_yet),
     # Private service, lifecycle.
-    Operation("ecr", "PutLifecyclePolicy", ("ecr:PutLifecyclePolicy",), not_yet),
-    Operation("ecr", "GetLifecyclePolicy", ("ecr:GetLifecyclePolicy",), not_yet),
-    Operation("ecr", "DeleteLifecyclePolicy", ("ecr:DeleteLifecyclePolicy",), not_yet),
+    Operation("ecr", "PutLifecyclePolicy", ("ecr:PutLifecyclePolicy",), lifecycle.put),
+    Operation("ecr", "GetLifecyclePolicy", ("ecr:GetLifecyclePolicy",), lifecycle.get),
+    Operation("ecr", "DeleteLifecyclePolicy", ("ecr:DeleteLifecyclePolicy",), lifecycle.delete),
     Operation("ecr", "StartLifecyclePolicyPreview", ("ecr:StartLifecyclePolicyPreview",), not_yet),
     Operation("ecr", "GetLifecyclePolicyPreview", ("ecr:GetLifecyclePolicyPreview",), not_yet),
     # Private service, repository creation templates.
@@ -71,9 +71,11 @@ OPERATIONS: tuple[Operation, ...] = (
             "ecr:SetRepositoryPolicy",
             "iam:PassRole",
         ),
-        not_yet,
+        templates.create,
     ),
-    Operation("ecr", "DescribeRepositoryCreationTemplates", ("ecr:DescribeRepositoryCreationTemplates",), not_yet),
+    Operation(
+        "ecr", "DescribeRepositoryCreationTemplates", ("ecr:DescribeRepositoryCreationTemplates",), templates.describe
+    ),
     Operation(
         "ecr",
         "UpdateRepositoryCreationTemplate",
@@ -84,9 +86,9 @@ OPERATIONS: tuple[Operation, ...] = (
             "ecr:SetRepositoryPolicy",
             "iam:PassRole",
         ),
-        not_yet,
+        templates.update,
     ),
-    Operation("ecr", "DeleteRepositoryCreationTemplate", ("ecr:DeleteRepositoryCreationTemplate",), not_yet),
+    Operation("ecr", "DeleteRepositoryCreationTemplate", ("ecr:DeleteRepositoryCreationTemplate",), templates.delete),
     # Private service, pull through cache.
     Operation("ecr", "CreatePullThroughCacheRule", ("ecr:CreatePullThroughCacheRule",), not_yet),
     Operation("ecr", "DescribePullThroughCacheRules", ("ecr:DescribePullThroughCacheRules",), not_yet),

@@ -13,6 +13,7 @@ from botocore.config import Config
 from tests.e2e import processes, servers
 from tests.e2e.conftest import watch
 from tests.e2e.ecr.calls import ACCOUNT, KEY, REGION, SECRET, Raw, judge
+from tests.e2e.images import CONFIG, Blob
 from tests.e2e.pushes import Client
 from tests.e2e.servers import Server
 
@@ -87,3 +88,10 @@ def oci(ecr_node: EcrNode) -> Iterator[Client]:
 def name() -> str:
     """The name of a repository that no other test uses."""
     return f"t-{uuid.uuid4().hex[:12]}/app"
+
+
+@pytest.fixture
+def repository(oci: Client, name: str) -> str:
+    """A repository of the test's own, made by a push, with a blob in it."""
+    oci.put_blob(name, Blob(CONFIG, b"{}"))
+    return name
