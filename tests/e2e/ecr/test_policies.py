@@ -51,18 +51,10 @@ def test_who_would_lock_themselves_out_has_to_mean_it(ecr: Any, repository: str)
     ecr.set_repository_policy(repositoryName=repository, policyText=lockout, force=True)
 
 
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("{}", "InvalidParameterException"),
-        ("", "InvalidParameterException"),
-        ("x" * 10241, "InvalidParameterException"),
-    ],
-)
-def test_what_is_no_policy_is_refused(ecr: Any, repository: str, text: str, error: str) -> None:
-    with pytest.raises(ClientError) as caught:
+@pytest.mark.parametrize("text", ["{}", "", "x" * 10241])
+def test_what_is_no_policy_is_refused(ecr: Any, repository: str, text: str) -> None:
+    with pytest.raises(ecr.exceptions.InvalidParameterException):
         ecr.set_repository_policy(repositoryName=repository, policyText=text)
-    assert caught.value.response["Error"]["Code"] == error
 
 
 def test_the_registry_policy(ecr: Any) -> None:
@@ -99,13 +91,14 @@ def test_a_lifecycle_policy(ecr: Any, repository: str) -> None:
 
 
 def test_what_is_asked_of_a_repository_that_is_not_there(ecr: Any, name: str) -> None:
-    for call in (
+    calls: list[Any] = [
         lambda: ecr.set_repository_policy(repositoryName=name, policyText=POLICY),
         lambda: ecr.get_repository_policy(repositoryName=name),
         lambda: ecr.delete_repository_policy(repositoryName=name),
         lambda: ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=LIFECYCLE),
         lambda: ecr.get_lifecycle_policy(repositoryName=name),
         lambda: ecr.delete_lifecycle_policy(repositoryName=name),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ecr.exceptions.RepositoryNotFoundException):
             call()
