@@ -15,6 +15,7 @@ from node.registry.commit import commit
 from node.registry.registry import Author, Registry, Settings
 from node.registry.repositories import repository_for_push
 from node.registry.transit import Transits
+from node.registry.vault import Vault
 from node.store.blobs import BlobRow
 from node.store.store import Store, open_store
 from node.store.table import WriteTxn
@@ -55,6 +56,7 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
             name=identity.registry,
             store=store,
             author=author,
+            vault=Vault(identity.registry_key, secrets.token_bytes),
             policies=_allow,
             settings=Settings(),
             now=time.time,

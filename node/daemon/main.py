@@ -53,6 +53,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.readonly import restore_gate
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
+from node.registry.vault import Vault
 from node.store.format import require_whole
 from node.store.space import map_size_for
 from node.store.store import Store, open_store
@@ -247,6 +248,7 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
         name=identity.registry,
         store=store,
         author=Author(identity.name.node, identity.incarnation, identity.sign, clock),
+        vault=Vault(identity.registry_key, secrets.token_bytes),
         policies=_allow,
         settings=Settings(),  # Until ``put_rules``.
         now=time.time,

@@ -17,6 +17,7 @@ from node.registry.scrubbing import Scrubbing
 from node.registry.session import Session
 from node.registry.transfers import Readings
 from node.registry.transit import Transits
+from node.registry.vault import Vault
 from node.store.store import Store
 from node.telemetry.alarms import Alarms
 from node.telemetry.tracing import Tracer, no_traces
@@ -98,6 +99,7 @@ class Registry:
     name: RegistryName
     store: Store
     author: Author
+    vault: Vault
     policies: Policies
     settings: Settings
     now: Callable[[], float]  # Seconds since 1970, UTC.

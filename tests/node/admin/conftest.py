@@ -1,5 +1,6 @@
 """A real registry in a directory of its own, with peers that are functions."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from node.registry.backup.source import Who
 from node.registry.deliveries import Post, Told
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
+from node.registry.vault import Vault
 from node.store.store import open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
@@ -110,6 +112,7 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             name=NAME,
             store=store,
             author=Author("abcdefghijklmnop", bytes(16), lambda _: bytes(64), Clock()),
+            vault=Vault(bytes(32), os.urandom),
             policies=authorize,
             settings=Settings(missing_content="allow"),
             now=lambda: 1_800_000_000.0,

@@ -19,6 +19,7 @@ from node.registry.images import OpenManifest, Put, open_manifest, put_manifest
 from node.registry.registry import Author, Registry, Settings
 from node.registry.transit import Transits
 from node.registry.uploads import Source, begin_upload, finish_upload
+from node.registry.vault import Vault
 from node.store.store import Store, open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
@@ -82,6 +83,7 @@ def registry_on(store: Store, world: World, settings: Settings) -> Registry:
         name=HERE,
         store=store,
         author=Author("abcdefghijklmnop", INCARNATION, KEY.sign, clock),
+        vault=Vault(bytes(32), os.urandom),
         policies=world.authorize,
         settings=settings,
         now=lambda: world.now,
