@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from node.peers.identity import create_local_identity
 from node.registry.commit import commit
-from node.registry.registry import Author, Registry, Settings
+from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.repositories import repository_for_push
 from node.registry.transit import Transits
 from node.registry.vault import Vault
@@ -69,7 +69,7 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
                 await _put(registry, store, one, range(first, min(first + BATCH, max(one.manifests, one.tags))))
 
 
-def _allow(_caller: Caller, _action: str, _name: RepositoryName | None, _keys: Keys) -> None:
+def _allow(_caller: Caller, _action: str, _name: Resource, _keys: Keys) -> None:
     """Nobody but this fills it."""
 
 

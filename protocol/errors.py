@@ -345,6 +345,18 @@ class BackfillEnded(Refusal):
     status, oci, ecr = 409, "UNSUPPORTED", "ReplicationBackfillInvalidStatusException"
 
 
+class PrincipalUnknown(Refusal):
+    """No such user, group, role, key or policy."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "ValidationException"
+
+
+class PrincipalExists(Refusal):
+    """The name of a user, group, role or policy is taken, or something hangs on what is to be deleted."""
+
+    status, oci, ecr = 409, "UNSUPPORTED", "ValidationException"
+
+
 class EventsGone(Refusal):
     """Events are asked for of records that the journal no longer has."""
 

@@ -51,7 +51,7 @@ from node.registry.commit import clock_at_start
 from node.registry.condition import condition
 from node.registry.elsewhere import Elsewhere
 from node.registry.readonly import restore_gate
-from node.registry.registry import Author, Registry, Settings
+from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.vault import Vault
 from node.store.format import require_whole
@@ -69,7 +69,6 @@ from node.upstream.dial import system_dialer
 from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
 from protocol.errors import Damaged
-from protocol.oci.names import RepositoryName
 
 _OPENED_ANEW = 1.0  # Seconds between the end of a store that cannot be read any more and its next opening.
 
@@ -262,7 +261,7 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
     return registry
 
 
-def _allow(_caller: Caller, _action: str, _name: RepositoryName | None, _keys: Keys) -> None:
+def _allow(_caller: Caller, _action: str, _resource: Resource, _keys: Keys) -> None:
     """An open node lets its callers do everything: they are its root."""
 
 

@@ -8,9 +8,11 @@ import msgspec
 import trio
 
 from node.registry.check.progress import Checking
+from node.registry.current import Current
 from node.registry.delivery import Delivery
 from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
+from node.registry.identity.directory import Directory, read_directory
 from node.registry.incoming import Incoming
 from node.registry.repairs import Repairs
 from node.registry.scrubbing import Scrubbing
@@ -24,12 +26,16 @@ from node.telemetry.tracing import Tracer, no_traces
 from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
 from protocol.auth.names import RegistryName
+from protocol.auth.principals import Arn
 from protocol.events.event import Event
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
 
-Policies: TypeAlias = Callable[[Caller, str, RepositoryName | None, Keys], None]
-"""``policies(caller, "ecr:BatchDeleteImage", name, {})``: returns, or raises ``Denied``. Without a name: the registry.
+Resource: TypeAlias = RepositoryName | Arn | None
+"""What an action is about: a repository, something with an ARN of its own, or the registry."""
+
+Policies: TypeAlias = Callable[[Caller, str, Resource, Keys], None]
+"""``policies(caller, "ecr:BatchDeleteImage", name, {})``: returns, or raises ``Denied``.
 
 The last is condition keys that only the use case knows, such as ``aws:RequestTag/team``.
 """
@@ -123,14 +129,20 @@ class Registry:
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
     tracer: Tracer = field(default_factory=no_traces)
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
+    directory: Current[Directory] = field(init=False)
+    """Users, groups, roles, policies and keys as they are now."""
 
-    def authorize(self, caller: Caller, action: str, name: RepositoryName | None, keys: Keys = _NO_KEYS) -> None:
+    def __post_init__(self) -> None:
+        account, meta = self.name.account, self.store.meta
+        self.directory = Current(self.store, lambda txn: read_directory(account, meta, txn))
+
+    def authorize(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> None:
         """Return where *caller* may do this now: the first statement of each use case.
 
         Raises:
             Denied: the policies do not allow it.
             ReadOnly: they do, and content must not change for now.
         """
-        self.policies(caller, action, name, keys)
+        self.policies(caller, action, resource, keys)
         if self.gate.why and not leaves_content(action):
             self.gate.require_open()

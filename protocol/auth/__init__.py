@@ -3,6 +3,8 @@
 * ``caller``      who asks: what every use case is told
 * ``names``       accounts, regions, registries, nodes, and the URI in a certificate
 * ``arn``         repositories as ARNs
+* ``principals``  users, groups, roles and keys: their ids, names and ARNs
+* ``managed``     policies that everyone has
 * ``secret``      bytes that nothing prints, and how they are kept
 * ``policy``      policy documents of IAM, read strictly
 * ``conditions``  what their conditions compare, and how

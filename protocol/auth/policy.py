@@ -32,12 +32,13 @@ class Kind(Enum):
     IDENTITY = "identity"
     REPOSITORY = "repository"
     REGISTRY = "registry"
+    TRUST = "trust"  # Says who may assume a role, and nothing of resources.
     SESSION = "session"  # Narrows what a session may do, and gives nothing.
 
     @property
     def names_principals(self) -> bool:
         """Whether its statements say who."""
-        return self in {Kind.REPOSITORY, Kind.REGISTRY}
+        return self in {Kind.REPOSITORY, Kind.REGISTRY, Kind.TRUST}
 
 
 class Principals(msgspec.Struct, frozen=True):
@@ -127,7 +128,9 @@ def _statement(value: object, place: _Place, kind: Kind, text: Callable[[str], T
         word = "no Principal" if kind.names_principals else "a Principal"
         raise PolicyInvalid(f"{place}: {word} in a policy of kind {kind.value}")
     resources, not_resources = _one_of(value, "Resource", place)
-    if resources is None and kind is not Kind.REPOSITORY:
+    if resources is not None and kind is Kind.TRUST:
+        raise PolicyInvalid(f"{place}: a Resource in a policy of kind {kind.value}, which is about its role")
+    if resources is None and kind not in {Kind.REPOSITORY, Kind.TRUST}:
         raise PolicyInvalid(f"{place}: no Resource in a policy of kind {kind.value}")
     if not_principals and effect == "Allow":
         raise PolicyInvalid(f"{place}.NotPrincipal: with Allow it would let in everyone else; only with Deny")
@@ -189,7 +192,9 @@ def _action(name: str, place: _Place, kind: Kind) -> Pattern:
     if not _ACTION.fullmatch(name):
         raise PolicyInvalid(f"{place}: {name[:80]!r} is not an action, such as ecr:BatchGetImage or ecr:Get*")
     service = name.partition(":")[0].lower()
-    if kind.names_principals and name != "*" and service not in _SERVICES:
+    if kind is Kind.TRUST and name != "*" and service != "sts":
+        raise PolicyInvalid(f"{place}: {name[:80]!r} is not an action by which a role is assumed")
+    if kind in {Kind.REPOSITORY, Kind.REGISTRY} and name != "*" and service not in _SERVICES:
         raise PolicyInvalid(f"{place}: {name[:80]!r} is not an action of a registry")
     return pattern(name.lower())
 

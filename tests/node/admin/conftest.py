@@ -25,7 +25,7 @@ from node.daemon.doctor.checks import Check, ok
 from node.registry.backup.layout import Certificates
 from node.registry.backup.source import Who
 from node.registry.deliveries import Post, Told
-from node.registry.registry import Author, Registry, Settings
+from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.vault import Vault
 from node.store.store import open_store
@@ -45,7 +45,7 @@ NAME = RegistryName(ACCOUNT, Region("eu-west-1"))
 FORBIDDEN = RepositoryName("forbidden/app")
 
 
-def authorize(_caller: Caller, action: str, name: RepositoryName | None, _keys: Keys) -> None:
+def authorize(_caller: Caller, action: str, name: Resource, _keys: Keys) -> None:
     if name == FORBIDDEN:
         raise Denied(f"{action} on {name}")
 

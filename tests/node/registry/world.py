@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node.registry.blobs import open_blob
 from node.registry.commit import stored_clock
 from node.registry.images import OpenManifest, Put, open_manifest, put_manifest
-from node.registry.registry import Author, Registry, Settings
+from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.uploads import Source, begin_upload, finish_upload
 from node.registry.vault import Vault
@@ -49,12 +49,12 @@ class World:
     """What a registry knows of the world outside, and what it asked of it."""
 
     now: float = 1_800_000_000.0
-    asked: list[tuple[str, str, RepositoryName | None]] = field(default_factory=list)
+    asked: list[tuple[str, str, Resource]] = field(default_factory=list)
     allowed: set[Caller] = field(default_factory=lambda: {ALICE})
     denied: set[tuple[str, RepositoryName | None]] = field(default_factory=set)
     """(action, repository) that nobody may."""
 
-    def authorize(self, caller: Caller, action: str, name: RepositoryName | None, _keys: Keys) -> None:
+    def authorize(self, caller: Caller, action: str, name: Resource, _keys: Keys) -> None:
         self.asked.append((caller.arn, action, name))
         if caller not in self.allowed or (action, name) in self.denied:
             raise Denied(f"{action} on {name}")

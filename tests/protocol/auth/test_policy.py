@@ -144,3 +144,16 @@ JSON = st.recursive(
 def test_any_bytes_are_a_policy_or_refused(data: bytes, kind: Kind) -> None:
     with contextlib.suppress(PolicyInvalid):
         read_policy(data, kind)
+
+
+TRUSTING: dict[str, object] = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [({"Resource": "*"}, "a Resource"), ({"Action": "ecr:PutImage"}, "by which a role is assumed")],
+)
+def test_a_trust_policy_is_about_its_role_and_how_it_is_assumed(more: dict[str, object], place: str) -> None:
+    read_policy(json.dumps({"Statement": TRUSTING}).encode(), Kind.TRUST)
+    with pytest.raises(PolicyInvalid, match=place):
+        read_policy(json.dumps({"Statement": {**TRUSTING, **more}}).encode(), Kind.TRUST)

@@ -1,0 +1,12 @@
+"""Who there is: users, groups, roles, their policies and their keys.
+
+Everything lies in registers, by unique ids; the directory is what is made of them, in memory, and is what those who
+authenticate and decide look at.
+
+* ``directory``   all of it, as it is now
+* ``principals``  users, groups and roles come and go
+* ``granting``    policies of principals
+* ``managed``     policies that are attached by their ARN
+* ``keys``        access keys
+* ``first``       the administrator that a new node makes
+"""

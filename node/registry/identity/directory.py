@@ -1,0 +1,257 @@
+"""All users, groups, roles, policies and access keys, in memory: made anew when one of them changes.
+
+A principal is a register by its unique id. Its fields:
+
+    name, created (ms), generation      generation: raised when what was issued to it must not be used any longer
+    disabled                            of a user
+    password                            of a user: see ``protocol.auth.passwords``
+    trust, max-session (s), description of a role
+    policy:NAME                         an inline policy
+    attached:ARN                        true: a managed policy is attached
+    group:ID                            true: a user is in the group
+    tag:KEY
+
+An access key: user (its id; empty for root), secret (sealed, in base64), created, expires (ms), inactive. A managed
+policy: name, document, created, updated, description. Where two nodes gave one name twice, the older one has it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+import msgspec
+
+from node.store.meta import Meta
+from node.store.table import ReadTxn
+from protocol.auth.caller import Caller
+from protocol.auth.decision import Named
+from protocol.auth.managed import MANAGED
+from protocol.auth.policy import Kind, Policy, read_policy
+from protocol.auth.principals import PrincipalKind, principal_arn
+from protocol.errors import PolicyInvalid
+from protocol.sync.entries import Setting
+
+MAX_PRINCIPALS = 20_000  # Of each kind.
+_PAGE = 1000
+
+Fields = Mapping[str, Setting]
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """An access key as it is kept."""
+
+    id: str
+    user: str  # Unique id; empty: root.
+    secret: str  # Sealed, in base64.
+    created: int  # Milliseconds since 1970.
+    is_active: bool
+    expires: int | None = None  # Milliseconds since 1970.
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """A user, group or role."""
+
+    kind: PrincipalKind
+    id: str
+    name: str
+    arn: str
+    created: int  # Milliseconds since 1970.
+    generation: int = 1
+    is_disabled: bool = False
+    password: str | None = None
+    trust: str | None = None  # Of a role: who may assume it.
+    max_session: int = 3600  # Seconds.
+    description: str = ""
+    inline: Mapping[str, str] = {}  # Name -> document.
+    attached: tuple[str, ...] = ()  # ARNs.
+    groups: tuple[str, ...] = ()  # Unique ids.
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class ManagedPolicy(msgspec.Struct, frozen=True):
+    """A policy with an ARN of its own."""
+
+    id: str  # Empty: everyone has it.
+    name: str
+    arn: str
+    document: str
+    created: int = 0  # Milliseconds since 1970.
+    updated: int = 0
+    description: str = ""
+
+
+class Directory:
+    """What there is at one moment; immutable but for what is worked out when it is first asked for."""
+
+    def __init__(
+        self,
+        account: str,
+        principals: Sequence[Principal],
+        keys: Sequence[AccessKey],
+        policies: Sequence[ManagedPolicy],
+    ) -> None:
+        self.account = account
+        self._by_id = {one.id: one for one in principals}
+        self._by_name: dict[tuple[str, str], Principal] = {}
+        for one in sorted(principals, key=lambda one: (one.created, one.id)):
+            self._by_name.setdefault((one.kind, one.name), one)
+        self._by_arn = {one.arn: one for one in self._by_name.values()}
+        self._keys = {one.id: one for one in keys}
+        managed = [ManagedPolicy("", arn.rpartition("/")[2], arn, text) for arn, text in MANAGED.items()]
+        self._policies: dict[str, ManagedPolicy] = {}
+        for policy in (*managed, *sorted(policies, key=lambda one: (one.created, one.id))):
+            self._policies.setdefault(policy.arn, policy)
+        self._read: dict[str, tuple[Named, ...]] = {}  # By unique id.
+
+    def principals(self, kind: PrincipalKind) -> list[Principal]:
+        """Return all of a kind, by name."""
+        return [one for (of, _), one in sorted(self._by_name.items()) if of == kind]
+
+    def by_id(self, unique_id: str) -> Principal | None:
+        """Return the principal with this unique id."""
+        return self._by_id.get(unique_id)
+
+    def by_name(self, kind: PrincipalKind, name: str) -> Principal | None:
+        """Return the principal that has this name now."""
+        return self._by_name.get((kind, name))
+
+    def by_arn(self, arn: str) -> Principal | None:
+        """Return the principal that has this ARN now."""
+        return self._by_arn.get(arn)
+
+    def members(self, group: str) -> list[Principal]:
+        """Return the users in the group with this unique id, by name."""
+        return [one for one in self.principals("user") if group in one.groups]
+
+    def access_key(self, key: str) -> AccessKey | None:
+        """Return the access key with this id, whether it may be used or not."""
+        return self._keys.get(key)
+
+    def access_keys(self, user: str) -> list[AccessKey]:
+        """Return the keys of the user with this unique id, the oldest first; of root for an empty one."""
+        return sorted((one for one in self._keys.values() if one.user == user), key=lambda one: (one.created, one.id))
+
+    def policy(self, arn: str) -> ManagedPolicy | None:
+        """Return the managed policy with this ARN."""
+        return self._policies.get(arn)
+
+    @cached_property
+    def policies(self) -> list[ManagedPolicy]:
+        """All managed policies by ARN, those that everyone has among them."""
+        return sorted(self._policies.values(), key=lambda one: one.arn)
+
+    def attached_to(self, arn: str) -> list[Principal]:
+        """Return whom a managed policy is attached to."""
+        return [one for one in self._by_id.values() if arn in one.attached]
+
+    def exists(self, arn: str) -> bool:
+        """Whether a principal that a document names is there; one of another account is taken to be."""
+        parts = arn.split(":")
+        if len(parts) < 6 or parts[4] != self.account:
+            return True
+        if parts[2] == "sts":
+            role = parts[5].removeprefix("assumed-role/").rpartition("/")[0]
+            return self.by_name("role", role) is not None
+        return parts[5] == "root" or arn in self._by_arn
+
+    def identity_policies(self, caller: Caller) -> tuple[Named, ...]:
+        """Return the identity policies of whoever *caller* is: inline, attached, and those of its groups.
+
+        None for root, which needs none, for nobody, for a user that is disabled, and for who is of another account.
+        """
+        unique_id = caller.user_id.partition(":")[0]
+        found = self._by_id.get(unique_id)
+        if found is None or found.is_disabled:
+            return ()
+        if unique_id not in self._read:
+            groups = [self._by_id[one] for one in found.groups if one in self._by_id]
+            self._read[unique_id] = tuple(named for one in (found, *groups) for named in self._policies_of(one))
+        return self._read[unique_id]
+
+    def _policies_of(self, principal: Principal) -> Iterator[Named]:
+        for name, document in principal.inline.items():
+            yield Named(f"{principal.kind} {principal.name}, policy {name}", _parsed(document))
+        for arn in principal.attached:
+            policy = self._policies.get(arn)
+            if policy is not None:
+                yield Named(arn, _parsed(policy.document))
+
+
+def read_directory(account: str, meta: Meta, txn: ReadTxn) -> Directory:
+    """Return what there is."""
+    kinds: tuple[PrincipalKind, ...] = ("user", "group", "role")
+    principals = [
+        _principal(account, kind, unique_id, fields) for kind in kinds for unique_id, fields in _all(meta, txn, kind)
+    ]
+    keys = [
+        AccessKey(
+            key,
+            str(fields.get("user", "")),
+            str(fields["secret"]),
+            _number(fields, "created"),
+            not fields.get("inactive"),
+            _number(fields, "expires") or None,
+        )
+        for key, fields in _all(meta, txn, "access-key")
+        if "secret" in fields
+    ]
+    return Directory(account, principals, keys, [_managed(account, *row) for row in _all(meta, txn, "managed-policy")])
+
+
+def _principal(account: str, kind: PrincipalKind, unique_id: str, fields: Fields) -> Principal:
+    name = str(fields.get("name", ""))
+
+    def under(prefix: str) -> dict[str, str]:
+        return {key.removeprefix(prefix): str(value) for key, value in fields.items() if key.startswith(prefix)}
+
+    return Principal(
+        kind,
+        unique_id,
+        name,
+        principal_arn(account, kind, name),
+        _number(fields, "created"),
+        _number(fields, "generation") or 1,
+        bool(fields.get("disabled")),
+        str(fields["password"]) if "password" in fields else None,
+        str(fields["trust"]) if "trust" in fields else None,
+        _number(fields, "max-session") or 3600,
+        str(fields.get("description", "")),
+        under("policy:"),
+        tuple(under("attached:")),
+        tuple(under("group:")),
+        tuple(under("tag:").items()),
+    )
+
+
+def _managed(account: str, unique_id: str, fields: Fields) -> ManagedPolicy:
+    name = str(fields.get("name", ""))
+    return ManagedPolicy(
+        unique_id,
+        name,
+        principal_arn(account, "policy", name),
+        str(fields.get("document", "")),
+        _number(fields, "created"),
+        _number(fields, "updated"),
+        str(fields.get("description", "")),
+    )
+
+
+def _number(fields: Fields, name: str) -> int:
+    value = fields.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _all(meta: Meta, txn: ReadTxn, group: str) -> Iterator[tuple[str, Fields]]:
+    after, count = "", 0
+    while page := meta.registers.page(txn, group, after=after, limit=_PAGE):
+        after = page[-1][0]
+        for name, state in page:
+            if not state.ended and state.fields and count < MAX_PRINCIPALS:
+                count += 1
+                yield name, state.values()
+
+
+def _parsed(document: str) -> Policy | None:
+    try:
+        return read_policy(document.encode(), Kind.IDENTITY)
+    except PolicyInvalid:
+        return None

@@ -1,0 +1,272 @@
+"""Users, groups and roles: created, listed, changed, deleted."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from node.registry.commit import commit_rules
+from node.registry.identity.directory import Directory, Principal, read_directory
+from node.registry.registers import register_put
+from node.registry.registry import Registry
+from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.caller import Act, Caller
+from protocol.auth.policy import Kind, read_policy
+from protocol.auth.principals import PrincipalKind, principal_arn, principal_name, unique_id
+from protocol.errors import LimitExceeded, ParameterInvalid, PrincipalExists, PrincipalUnknown
+from protocol.sync.entries import Known, Setting
+
+MAX_OF_A_KIND = 5000  # IAM's quota of users.
+MAX_GROUPS = 10  # In which a user is.
+MAX_TAGS = 50
+SESSION = range(900, 43_201)  # Seconds that a session of a role may last.
+_TAG = 128, 256  # Characters of a key, and of a value.
+
+Write = Callable[[WriteTxn, Directory], Mapping[tuple[str, str], Mapping[str, Setting] | None]]
+"""Looks at what there is, and returns what to set by group and name; ``None`` ends a register."""
+
+
+async def create_principal(
+    registry: Registry,
+    caller: Caller,
+    kind: PrincipalKind,
+    name: str,
+    *,
+    trust: str | None = None,
+    max_session: int = 3600,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> Principal:
+    """Create a user, group or role.
+
+    Args:
+        registry: to create it in.
+        caller: who asks.
+        kind: what it is.
+        name: unique among its kind.
+        trust: of a role, and only of one: the policy that says who may assume it.
+        max_session: of a role: seconds that a session may last.
+        description: of a role, for people.
+        tags: for conditions of policies.
+
+    Raises:
+        Denied: without ``iam:CreateUser`` (``Group``, ``Role``).
+        ParameterInvalid, PolicyInvalid: something given is not what it has to be.
+        PrincipalExists: the name is taken.
+        LimitExceeded: there are too many.
+    """
+    action = f"iam:Create{kind.capitalize()}"
+    registry.authorize(caller, action, principal_arn(registry.name.account, kind, principal_name(kind, name)))
+    if (kind == "role") != (trust is not None):
+        raise ParameterInvalid("a role has a trust policy, which says who may assume it; nobody else has one")
+    fields: dict[str, Setting] = {"name": name, "created": int(registry.now() * 1000), "generation": 1}
+    if trust is not None:
+        read_policy(trust.encode(), Kind.TRUST)
+        fields |= {"trust": trust, "max-session": _session(max_session), "description": description[:1000] or None}
+    fields |= tag_fields(tags or {})
+    new = unique_id(kind, registry.random(10))
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        if directory.by_name(kind, name) is not None:
+            raise PrincipalExists(f"there is a {kind} {name}")
+        if len(directory.principals(kind)) >= MAX_OF_A_KIND:
+            raise LimitExceeded(f"there are {MAX_OF_A_KIND} of kind {kind}; delete some")
+        return {(kind, new): fields}
+
+    await change(registry, Act(caller, action, name), write)
+    return find_principal(registry, kind, name)
+
+
+def get_principal(registry: Registry, caller: Caller, kind: PrincipalKind, name: str) -> Principal:
+    """Return a user, group or role.
+
+    Raises:
+        Denied: without ``iam:GetUser`` (``Group``, ``Role``).
+        PrincipalUnknown: there is none of this name.
+    """
+    authorize(registry, caller, "Get", kind, name)
+    return find_principal(registry, kind, name)
+
+
+def list_principals(registry: Registry, caller: Caller, kind: PrincipalKind) -> list[Principal]:
+    """Return all of a kind by name; ``Denied`` without ``iam:ListUsers`` (``Groups``, ``Roles``)."""
+    registry.authorize(caller, f"iam:List{kind.capitalize()}s", None)
+    return registry.directory.get().principals(kind)
+
+
+async def delete_principal(registry: Registry, caller: Caller, kind: PrincipalKind, name: str) -> None:
+    """Delete a user with its keys, a group, or a role: for good, and what was issued to it is over.
+
+    Raises:
+        Denied: without ``iam:DeleteUser`` (``Group``, ``Role``).
+        PrincipalUnknown: there is none of this name.
+    """
+    action = authorize(registry, caller, "Delete", kind, name)
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        found = named(directory, kind, name)
+        ended: dict[tuple[str, str], Mapping[str, Setting] | None] = {(kind, found.id): None}
+        ended |= {("access-key", key.id): None for key in directory.access_keys(found.id)}
+        ended |= {("user", one.id): {f"group:{found.id}": None} for one in directory.members(found.id)}
+        return ended
+
+    await change(registry, Act(caller, action, name), write)
+
+
+async def set_disabled(registry: Registry, caller: Caller, name: str, *, is_disabled: bool) -> None:
+    """Let a user do nothing any more, or again; what was issued to it before is over either way.
+
+    Raises:
+        Denied: without ``iam:UpdateUser``.
+        PrincipalUnknown: there is none of this name.
+    """
+    await _set(registry, caller, "Update", "user", name, lambda one: {"disabled": is_disabled or None, **_next(one)})
+
+
+async def set_password(registry: Registry, caller: Caller, name: str, kept: str | None) -> None:
+    """Give a user a password, hashed already, or take it away; what was issued to it before is over.
+
+    Raises:
+        Denied: without ``iam:UpdateLoginProfile``.
+        PrincipalUnknown: there is none of this name.
+    """
+    action = "iam:UpdateLoginProfile"
+    registry.authorize(caller, action, principal_arn(registry.name.account, "user", principal_name("user", name)))
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        found = named(directory, "user", name)
+        return {("user", found.id): {"password": kept, **_next(found)}}
+
+    await change(registry, Act(caller, action, name), write)
+
+
+async def set_tags(
+    registry: Registry, caller: Caller, kind: PrincipalKind, name: str, tags: Mapping[str, str | None]
+) -> None:
+    """Set tags of a user or role; ``None`` takes one away.
+
+    Raises:
+        Denied: without ``iam:TagUser`` (``Role``).
+        ParameterInvalid: a key or value is too long.
+        PrincipalUnknown: there is none of this name.
+    """
+    fields = tag_fields(tags)
+    await _set(registry, caller, "Tag", kind, name, lambda _: fields)
+
+
+async def set_trust(registry: Registry, caller: Caller, name: str, trust: str) -> None:
+    """Replace the policy that says who may assume a role.
+
+    Raises:
+        Denied: without ``iam:UpdateAssumeRolePolicy``.
+        PolicyInvalid: it is none.
+        PrincipalUnknown: there is no such role.
+    """
+    action = "iam:UpdateAssumeRolePolicy"
+    registry.authorize(caller, action, principal_arn(registry.name.account, "role", principal_name("role", name)))
+    read_policy(trust.encode(), Kind.TRUST)
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        return {("role", named(directory, "role", name).id): {"trust": trust}}
+
+    await change(registry, Act(caller, action, name), write)
+
+
+async def set_member(registry: Registry, caller: Caller, group: str, user: str, *, is_in: bool) -> None:
+    """Put a user into a group, or take it out.
+
+    Raises:
+        Denied: without ``iam:AddUserToGroup`` or ``iam:RemoveUserFromGroup``.
+        PrincipalUnknown: there is no such user or group.
+        LimitExceeded: it is in too many groups.
+    """
+    action = "iam:AddUserToGroup" if is_in else "iam:RemoveUserFromGroup"
+    registry.authorize(caller, action, principal_arn(registry.name.account, "group", principal_name("group", group)))
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        member, of = named(directory, "user", user), named(directory, "group", group)
+        if is_in and of.id not in member.groups and len(member.groups) >= MAX_GROUPS:
+            raise LimitExceeded(f"{user} is in {MAX_GROUPS} groups; take it out of one first")
+        return {("user", member.id): {f"group:{of.id}": is_in or None}}
+
+    await change(registry, Act(caller, action, f"{group}/{user}"), write)
+
+
+def find_principal(registry: Registry, kind: PrincipalKind, name: str) -> Principal:
+    """Return who has this name, or raise ``PrincipalUnknown``; whoever asks was allowed to before."""
+    return named(registry.directory.get(), kind, name)
+
+
+def named(directory: Directory, kind: PrincipalKind, name: str) -> Principal:
+    """Return who has this name, or raise ``PrincipalUnknown``."""
+    found = directory.by_name(kind, name)
+    if found is None:
+        raise PrincipalUnknown(f"there is no {kind} {name[:128]}")
+    return found
+
+
+def authorize(registry: Registry, caller: Caller, verb: str, kind: PrincipalKind, name: str) -> str:
+    """Ask whether *caller* may do this to a principal, and return the action."""
+    action = f"iam:{verb}{kind.capitalize()}"
+    registry.authorize(caller, action, principal_arn(registry.name.account, kind, principal_name(kind, name)))
+    return action
+
+
+async def change(registry: Registry, act: Act, write: Write) -> None:
+    """Commit what *write* returns, given what there is in the very transaction."""
+
+    def run(txn: WriteTxn) -> None:
+        directory = read_now(registry, txn)
+        wanted = write(txn, directory)
+        put = partial(register_put, registry, txn, act)
+
+        def entries(_dot: object, _hlc: int) -> list[Known]:
+            return [
+                put(group, name, {} if fields is None else fields, ended=fields is None)
+                for (group, name), fields in wanted.items()
+            ]
+
+        commit_rules(registry, txn, act, entries)
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
+
+
+def read_now(registry: Registry, txn: ReadTxn) -> Directory:
+    """Return what there is in a transaction, however new."""
+    return read_directory(registry.name.account, registry.store.meta, txn)
+
+
+def tag_fields(tags: Mapping[str, str | None]) -> dict[str, Setting]:
+    """Return the fields of a principal that hold *tags*, or raise ``ParameterInvalid``."""
+    if len(tags) > MAX_TAGS:
+        raise ParameterInvalid(f"{len(tags)} tags; there may be {MAX_TAGS}")
+    for key, value in tags.items():
+        if not 0 < len(key) <= _TAG[0] or len(value or "") > _TAG[1]:
+            raise ParameterInvalid(f"a tag has a key of 1 to {_TAG[0]} characters and a value of up to {_TAG[1]}")
+    return {f"tag:{key}": value for key, value in tags.items()}
+
+
+async def _set(
+    registry: Registry,
+    caller: Caller,
+    verb: str,
+    kind: PrincipalKind,
+    name: str,
+    fields_of: Callable[[Principal], Mapping[str, Setting]],
+) -> None:
+    action = authorize(registry, caller, verb, kind, name)
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        found = named(directory, kind, name)
+        return {(kind, found.id): fields_of(found)}
+
+    await change(registry, Act(caller, action, name), write)
+
+
+def _next(one: Principal) -> dict[str, Setting]:
+    return {"generation": one.generation + 1}
+
+
+def _session(seconds: int) -> int:
+    if seconds not in SESSION:
+        raise ParameterInvalid(f"a session lasts {SESSION.start} to {SESSION.stop - 1} seconds, not {seconds}")
+    return seconds
