@@ -75,6 +75,15 @@ class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: Annotated[Quota, Meta(description="Images of one repository, indexes and their parts alike.")] = 100_000
     tags_per_image: Annotated[Quota, Meta(description="Tags that point at one image.")] = 1_000
     tags_per_resource: Annotated[int, Meta(ge=1, le=1_000, description="Resource tags of one repository.")] = 50
+    creation_templates: Annotated[
+        int, Meta(ge=1, le=10_000, description="Repository creation templates; each new repository looks at all.")
+    ] = 500
+    pull_through_rules: Annotated[
+        int, Meta(ge=1, le=1_000, description="Pull-through rules; each pull of what is not here looks at all.")
+    ] = 50
+    pull_time_exclusions: Annotated[
+        int, Meta(ge=1, le=100_000, description="Principals whose pulls do not count as the last one.")
+    ] = 100
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from node.daemon.supervise import Job
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
 from node.jobs.expiry import expire_forever
+from node.jobs.pulltimes import write_pull_times_forever
 from node.jobs.repair import repair_forever
 from node.jobs.scrub import DAY, Pace, scrub_forever
 from node.jobs.webhooks import deliver_forever
@@ -31,6 +32,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "scrub": partial(scrub_forever, registry, lambda: _pace(running.config), SystemRandom()),
         "repair": partial(repair_forever, registry),
         "disk": partial(watch_disk_forever, registry),
+        "pull-times": partial(write_pull_times_forever, registry),
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),

@@ -5,5 +5,6 @@
 * ``webhooks``    tells those who asked what happened
 * ``scrub``       reads all that is stored, and compares it
 * ``repair``      mends what is found damaged
+* ``pulltimes``   writes down when images were pulled last
 * ``disk``        room, failures, old readers
 """

@@ -27,6 +27,14 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``templates``     what a repository is made from that nobody made
 * ``resourcepolicies``  policies of repositories and of the registry
 * ``lifecycle``     lifecycle policies of repositories
+* ``accountsettings``  settings of the account
+* ``imageids``      an image as ECR's calls name it
+* ``scanning``      which repositories are to be scanned
+* ``scans``         scans that somebody starts
+* ``signing``       which images are to be signed
+* ``exclusions``    principals whose pulls leave no trace
+* ``pulls``         pulls that are not written down yet
+* ``pulltimes``     when images were pulled last
 * ``images``        putting, opening, deleting a manifest
 * ``incoming``      how much memory manifests may take that are on their way in
 * ``tags``          listing and deleting tags

@@ -1,5 +1,6 @@
 """A blob of one repository seen in another, without its bytes being sent again."""
 
+from node.registry.accountsettings import BLOB_MOUNTING, account_setting
 from node.registry.blobs import is_sound
 from node.registry.registry import Registry
 from node.registry.repositories import repository_for_push
@@ -17,7 +18,8 @@ async def mount_blob(
 ) -> bool:
     """Link the blob into *name*, if a repository that the caller may pull from has it: *source*, or any without one.
 
-    ``False``: there is none, or none that the caller may know of; the client uploads then, and learns nothing.
+    ``False``: there is none, or none that the caller may know of, or the account setting says that nothing is mounted;
+    the client uploads then, and learns nothing.
 
     Raises:
         Denied: without ``ecr:InitiateLayerUpload`` on *name*.
@@ -26,7 +28,8 @@ async def mount_blob(
     registry.authorize(caller, "ecr:InitiateLayerUpload", name)
     meta, now = registry.store.meta, registry.now()
     with meta.read() as txn:
-        if not _is_visible(registry, txn, caller, digest, source):
+        is_off = account_setting(registry, txn, BLOB_MOUNTING) == "DISABLED"
+        if is_off or not _is_visible(registry, txn, caller, digest, source):
             return False
 
     def run(txn: WriteTxn) -> bool:

@@ -14,6 +14,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
 from node.registry.identity.directory import Directory, read_directory
 from node.registry.incoming import Incoming
+from node.registry.pulls import Pulls
 from node.registry.repairs import Repairs
 from node.registry.scrubbing import Scrubbing
 from node.registry.session import Session
@@ -50,6 +51,9 @@ class Quotas(msgspec.Struct, frozen=True):
     images: int = 100_000  # Of one repository.
     tags_per_image: int = 1_000
     tags_per_resource: int = 50
+    creation_templates: int = 500
+    pull_through_rules: int = 50
+    pull_time_exclusions: int = 100
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -128,6 +132,7 @@ class Registry:
     recent_events: dict[int, list[Event]] = field(default_factory=dict)  # By position: see ``events``.
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
     tracer: Tracer = field(default_factory=no_traces)
+    pulls: Pulls = field(default_factory=Pulls)
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
     directory: Current[Directory] = field(init=False)
     """Users, groups, roles, policies and keys as they are now."""

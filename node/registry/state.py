@@ -214,6 +214,7 @@ def put_image(
         change.meta.repositories.revive(change.txn, name)
     elif before is not None and after is None:
         _went(change, repository, digest, before.value)
+        change.meta.notes.delete(change.txn, name, digest)
     elif before is not None and after is not None and before.value.blobs != after.value.blobs:
         _renamed(change, repository, before.value, after.value)
 

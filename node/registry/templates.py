@@ -20,7 +20,7 @@ from protocol.rules.templates import ROOT, Cause, Template, template_for
 from protocol.rules.texts import repository_lifecycle, repository_policy
 from protocol.sync.entries import Setting
 
-MAX_TEMPLATES = 500  # Of a registry: all are looked at when a repository is made.
+_ALL = 2**31
 _GROUP = "template"
 _SET = "set:"
 _TAG = "tag:"
@@ -58,7 +58,7 @@ async def create_template(registry: Registry, caller: Caller, prefix: str, chang
         TemplateExists: there is one of this prefix.
         LimitExceeded: there are too many.
     """
-    action = "ecr:CreateRepositoryCreationTemplate"
+    action, most = "ecr:CreateRepositoryCreationTemplate", registry.settings.quotas.creation_templates
     registry.authorize(caller, action, None)
     _authorize_effects(registry, caller, prefix, change)
     _check_documents(change)
@@ -70,8 +70,8 @@ async def create_template(registry: Registry, caller: Caller, prefix: str, chang
                 f"The repository creation template with prefix '{prefix}' already exists in the registry with id "
                 f"'{registry.name.account}'"
             )
-        if len(registers(registry, txn, _GROUP, limit=MAX_TEMPLATES)) >= MAX_TEMPLATES:
-            raise LimitExceeded(f"There are {MAX_TEMPLATES} repository creation templates; delete one first")
+        if len(registers(registry, txn, _GROUP, limit=most)) >= most:
+            raise LimitExceeded(f"There are {most} repository creation templates; delete one first")
         fields = {"prefix": prefix, "created": now, "updated": now, **_fields(change, {})}
         return _put(registry, txn, act, name, fields)
 
@@ -153,7 +153,7 @@ def settings_from_template(
     registry: Registry, txn: ReadTxn, name: RepositoryName, cause: Cause
 ) -> Mapping[str, Setting] | None:
     """Return what a repository gets that is made for *cause*; ``None`` where no template is for that."""
-    rows = {key: _template(fields) for key, fields in registers(registry, txn, _GROUP, limit=MAX_TEMPLATES)}
+    rows = {key: _template(fields) for key, fields in registers(registry, txn, _GROUP, limit=_ALL)}
     known = [Template(key, frozenset(one.applied_for)) for key, one in rows.items()]
     found = template_for(known, name, cause)
     return None if found is None else rows[found.prefix].settings

@@ -19,6 +19,7 @@
 * ``sums``       fingerprints of the live entries, kept in the transaction that changes them
 * ``registers``  documents, principals, keys and rules, each a register of fields
 * ``replicas``   how far images have come at destinations, and what was taken from sources
+* ``notes``      when images were pulled last, and what became of scans
 * ``documents``  rules as they were put, and counters
 * ``pages``      the pages of an environment's file, and the ballast behind its end
 * ``space``      how much room there is to write

@@ -11,6 +11,7 @@ from node.store.blobs import Blobs
 from node.store.damage import Damages
 from node.store.documents import Documents
 from node.store.journal import Journal
+from node.store.notes import Notes
 from node.store.registers import Registers
 from node.store.replicas import Replicas
 from node.store.rows import Images, Repositories, Tags
@@ -38,6 +39,7 @@ class Meta:
     documents: Documents
     replicas: Replicas
     registers: Registers
+    notes: Notes
     damages: Damages
     noticed: Noticed
 
@@ -74,6 +76,7 @@ class Meta:
             self.sums.buckets,
             self.replicas.statuses,
             self.registers.rows,
+            self.notes.rows,
             self.damages.rows,
         )
         plain = (
@@ -126,6 +129,7 @@ def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False, s
             Documents(env),
             Replicas(env),
             Registers(env),
+            Notes(env),
             Damages(env),
             Noticed(),
         )

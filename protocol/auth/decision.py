@@ -125,7 +125,7 @@ def _is_about(principals: Principals | None, asked: Asked) -> bool:
         return True
     if asked.account and asked.account in principals.accounts:
         return True
-    return bool(principals.arns & _names_of(asked.principal)) or asked.principal in principals.services
+    return bool(principals.arns & names_of(asked.principal)) or asked.principal in principals.services
 
 
 def _names(statement: Statement, asked: Asked) -> bool:
@@ -133,11 +133,11 @@ def _names(statement: Statement, asked: Asked) -> bool:
     principals = statement.principals
     if principals is None or principals.everyone:
         return True
-    return bool(principals.arns & _names_of(asked.principal)) or asked.principal in principals.services
+    return bool(principals.arns & names_of(asked.principal)) or asked.principal in principals.services
 
 
-def _names_of(principal: str) -> set[str]:
-    """Return the ARNs by which a principal is named: a session is named by its role, too."""
+def names_of(principal: str) -> set[str]:
+    """Return the ARNs by which a principal is named in documents: a session by that of its role, too."""
     session = _ASSUMED.fullmatch(principal)
     return {principal, f"{session[1]}:iam::{session[2]}:role/{session[3]}"} if session else {principal}
 

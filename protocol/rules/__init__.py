@@ -11,5 +11,7 @@ up: the same document and the same name give the same decision on every node.
 * ``mutability``   which tags may move
 * ``tags``         resource tags
 * ``texts``        policies as they come in a call, and how ECR refuses one
+* ``scanning``     which repositories are scanned
+* ``signing``      which images are signed
 * ``templates``    what a repository is made from that nobody made
 """

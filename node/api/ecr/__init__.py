@@ -16,6 +16,9 @@ Handlers:
 * ``policies``      policies of repositories and of the registry
 * ``lifecycle``     lifecycle policies
 * ``templates``     repository creation templates
+* ``account``       settings of the account, principals whose pulls do not count
+* ``scanning``      which repositories are scanned, and scans
+* ``signing``       which images are signed
 
 A handler does four things and no more: parse what the shapes leave open, call one use case, shape the answer, return
 it.

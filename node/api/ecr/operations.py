@@ -4,15 +4,15 @@ An action other than the first is asked for where the input has what it is about
 repository. The use case behind a handler asks for the same actions.
 """
 
-from node.api.ecr import lifecycle, policies, repositories, tags, templates
+from node.api.ecr import account, lifecycle, policies, repositories, scanning, signing, tags, templates
 from node.api.ecr.door import Operation
 from node.api.ecr.later import not_yet
 
 OPERATIONS: tuple[Operation, ...] = (
     # Private service, authentication and account.
     Operation("ecr", "GetAuthorizationToken", ("ecr:GetAuthorizationToken",), not_yet),
-    Operation("ecr", "GetAccountSetting", ("ecr:GetAccountSetting",), not_yet),
-    Operation("ecr", "PutAccountSetting", ("ecr:PutAccountSetting",), not_yet),
+    Operation("ecr", "GetAccountSetting", ("ecr:GetAccountSetting",), account.get_setting),
+    Operation("ecr", "PutAccountSetting", ("ecr:PutAccountSetting",), account.put_setting),
     Operation("ecr", "DescribeRegistry", ("ecr:DescribeRegistry",), not_yet),
     # Private service, repositories.
     Operation("ecr", "CreateRepository", ("ecr:CreateRepository", "ecr:TagResource"), repositories.create),
@@ -51,9 +51,21 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "UploadLayerPart", ("ecr:UploadLayerPart",), not_yet),
     Operation("ecr", "CompleteLayerUpload", ("ecr:CompleteLayerUpload",), not_yet),
     # Private service, pull times.
-    Operation("ecr", "RegisterPullTimeUpdateExclusion", ("ecr:RegisterPullTimeUpdateExclusion",), not_yet),
-    Operation("ecr", "DeregisterPullTimeUpdateExclusion", ("ecr:DeregisterPullTimeUpdateExclusion",), not_yet),
-    Operation("ecr", "ListPullTimeUpdateExclusions", ("ecr:ListPullTimeUpdateExclusions",), not_yet),
+    Operation(
+        "ecr",
+        "RegisterPullTimeUpdateExclusion",
+        ("ecr:RegisterPullTimeUpdateExclusion",),
+        account.register_pull_time_exclusion,
+    ),
+    Operation(
+        "ecr",
+        "DeregisterPullTimeUpdateExclusion",
+        ("ecr:DeregisterPullTimeUpdateExclusion",),
+        account.deregister_pull_time_exclusion,
+    ),
+    Operation(
+        "ecr", "ListPullTimeUpdateExclusions", ("ecr:ListPullTimeUpdateExclusions",), account.list_pull_time_exclusions
+    ),
     # Private service, lifecycle.
     Operation("ecr", "PutLifecyclePolicy", ("ecr:PutLifecyclePolicy",), lifecycle.put),
     Operation("ecr", "GetLifecyclePolicy", ("ecr:GetLifecyclePolicy",), lifecycle.get),
@@ -103,18 +115,25 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "ListReplicationBackfills", ("ecr:ListReplicationBackfills",), not_yet),
     Operation("ecr", "DescribeReplicationBackfillResults", ("ecr:DescribeReplicationBackfillResults",), not_yet),
     # Private service, scanning.
-    Operation("ecr", "PutRegistryScanningConfiguration", ("ecr:PutRegistryScanningConfiguration",), not_yet),
-    Operation("ecr", "GetRegistryScanningConfiguration", ("ecr:GetRegistryScanningConfiguration",), not_yet),
     Operation(
-        "ecr", "BatchGetRepositoryScanningConfiguration", ("ecr:BatchGetRepositoryScanningConfiguration",), not_yet
+        "ecr", "PutRegistryScanningConfiguration", ("ecr:PutRegistryScanningConfiguration",), scanning.put_registry
     ),
-    Operation("ecr", "StartImageScan", ("ecr:StartImageScan",), not_yet),
-    Operation("ecr", "DescribeImageScanFindings", ("ecr:DescribeImageScanFindings",), not_yet),
+    Operation(
+        "ecr", "GetRegistryScanningConfiguration", ("ecr:GetRegistryScanningConfiguration",), scanning.get_registry
+    ),
+    Operation(
+        "ecr",
+        "BatchGetRepositoryScanningConfiguration",
+        ("ecr:BatchGetRepositoryScanningConfiguration",),
+        scanning.get_repositories,
+    ),
+    Operation("ecr", "StartImageScan", ("ecr:StartImageScan",), scanning.start),
+    Operation("ecr", "DescribeImageScanFindings", ("ecr:DescribeImageScanFindings",), scanning.findings),
     # Private service, signing.
-    Operation("ecr", "PutSigningConfiguration", ("ecr:PutSigningConfiguration",), not_yet),
-    Operation("ecr", "GetSigningConfiguration", ("ecr:GetSigningConfiguration",), not_yet),
-    Operation("ecr", "DeleteSigningConfiguration", ("ecr:DeleteSigningConfiguration",), not_yet),
-    Operation("ecr", "DescribeImageSigningStatus", ("ecr:DescribeImageSigningStatus",), not_yet),
+    Operation("ecr", "PutSigningConfiguration", ("ecr:PutSigningConfiguration",), signing.put),
+    Operation("ecr", "GetSigningConfiguration", ("ecr:GetSigningConfiguration",), signing.get),
+    Operation("ecr", "DeleteSigningConfiguration", ("ecr:DeleteSigningConfiguration",), signing.delete),
+    Operation("ecr", "DescribeImageSigningStatus", ("ecr:DescribeImageSigningStatus",), signing.status),
     # Public service, authentication.
     Operation(
         "ecr-public",

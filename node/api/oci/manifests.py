@@ -9,6 +9,7 @@ from node.api.oci.content import content_headers, unmodified, whole
 from node.http.message import Request, Response
 from node.registry.images import OpenManifest, delete_image, open_manifest, put_manifest
 from node.registry.incoming import Share
+from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from node.registry.tags import delete_tag
 from protocol.auth.caller import Caller
@@ -24,6 +25,8 @@ async def get_manifest(registry: Registry, caller: Caller, request: Request) -> 
     name = repository_name(request.params["name"])
     wanted = reference(request.params["reference"])
     stored = await open_manifest(registry, caller, name, wanted)
+    if request.method == "GET":
+        note_pull(registry, caller, name, stored.digest)
     headers = content_headers(stored.digest, stored.media_type, download=False, immutable=is_digest(wanted))
     status = unmodified(request, stored.digest)
     if not isinstance(stored, OpenManifest):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from node.http.message import Request, Response
+from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 
 _MAX_BYTES = 4 * 2**20  # Of bodies in all; past that everything goes.
@@ -18,17 +19,17 @@ _CONDITIONS = ("if-none-match", "if-match", "range")
 
 
 class RecentManifests:
-    """Path -> (commits before it was read, until when it is good, repository, answer)."""
+    """Path -> (commits before it was read, until when it is good, repository, digest, answer)."""
 
     def __init__(self, commits: Callable[[], int]) -> None:
         self._commits = commits
-        self._entries: dict[str, tuple[int, float, RepositoryName, Response]] = {}
+        self._entries: dict[str, tuple[int, float, RepositoryName, Digest, Response]] = {}
         self._bytes = 0
         self.hits = 0
         """How often something was answered again."""
 
-    def get(self, request: Request) -> tuple[RepositoryName, Response] | None:
-        """Return what was answered to the same request, and which repository it is of; ``None`` if that may differ."""
+    def get(self, request: Request) -> tuple[RepositoryName, Digest, Response] | None:
+        """Return what was answered to the same request, and which image it is; ``None`` if that may differ."""
         found = self._entries.get(request.path)
         if found is None or found[0] != self._commits() or found[1] < monotonic() or request.query:
             return None
@@ -36,14 +37,15 @@ class RecentManifests:
             if name in request.headers:
                 return None
         self.hits += 1
-        return found[2], found[3]
+        return found[2], found[3], found[4]
 
     def put(self, request: Request, commits: int, name: RepositoryName, answer: Response) -> None:
         """Keep *answer*, which was read when there were *commits*."""
         if answer.status != 200 or not isinstance(answer.body, bytes) or len(answer.body) > _MAX_ENTRY:
             return
+        digest = Digest(dict(answer.headers)["docker-content-digest"])
         if self._bytes > _MAX_BYTES:
             self._entries.clear()
             self._bytes = 0
-        self._entries[request.path] = (commits, monotonic() + _SECONDS, name, answer)
+        self._entries[request.path] = (commits, monotonic() + _SECONDS, name, digest, answer)
         self._bytes += len(answer.body) + 1024

@@ -13,9 +13,11 @@ from node.api.oci.door import Handler, Health
 from node.api.oci.recent import RecentManifests
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
+from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.errors import Damaged, NameUnknown, Refusal, Unsupported
+from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 
 CallerOf: TypeAlias = Callable[[Request], Caller]
@@ -95,13 +97,21 @@ def oci_application(
 
 
 def _repeated(
-    registry: Registry, caller_of: CallerOf, request: Request, name: RepositoryName, response: Response
+    registry: Registry,
+    caller_of: CallerOf,
+    request: Request,
+    name: RepositoryName,
+    digest: Digest,
+    response: Response,
 ) -> Response:
     """Answer as before, if the caller may have it."""
     try:
-        registry.authorize(caller_of(request), "ecr:BatchGetImage", name)
+        caller = caller_of(request)
+        registry.authorize(caller, "ecr:BatchGetImage", name)
     except Refusal as refusal:
         return refused(refusal)
+    if request.method == "GET":
+        note_pull(registry, caller, name, digest)
     return response
 
 

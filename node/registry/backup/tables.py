@@ -22,7 +22,7 @@ _link = msgspec.msgpack.Decoder(LinkRow).decode
 FIRST = ("replication-taken",)
 """Read before the last record is fixed: what is said to be taken is then in the records."""
 
-THEN = ("documents", "replication-status", "replication-arrived", "links", "blobs")
+THEN = ("documents", "image-notes", "replication-status", "replication-arrived", "links", "blobs")
 """Read after that: what the records name is then in them. What they say of later records is cut off by a restore."""
 
 AT_ONCE = ("cursors", "repository-names")
@@ -93,6 +93,7 @@ def carried(meta: Meta) -> dict[str, BytesTable]:
         meta.replicas.taken_at,
         meta.repositories.numbers,
         meta.documents.rows,
+        meta.notes.rows.bytes,
         meta.replicas.statuses.bytes,
         meta.blobs.links.bytes,
         meta.blobs.rows.bytes,

@@ -37,6 +37,13 @@ def walk_uploads(walk: Walk) -> None:
             walk.tell("upload", f"upload {key.hex()}", f"has {row.size} bytes and number {row.number}")
 
 
+def walk_notes(walk: Walk) -> None:
+    """Look at what is noted of each image by itself: nothing follows from it."""
+    for key, _ in walk.rows(walk.meta.notes.rows):
+        if not is_short(key, key.find(b"\0") + 1):
+            walk.malformed("image-notes", key)
+
+
 def walk_documents(walk: Walk) -> None:
     """Read each document, and the list of what is known to be damaged: the damage itself is told where it is."""
     for _ in walk.values(walk.meta.documents.rows):

@@ -16,7 +16,7 @@ from node.registry.check.journal import walk_journal
 from node.registry.check.places import Names, readable, short_length, two_shorts
 from node.registry.check.reading import Reading
 from node.registry.check.registers import walk_registers
-from node.registry.check.replicas import walk_documents, walk_replicas, walk_uploads
+from node.registry.check.replicas import walk_documents, walk_notes, walk_replicas, walk_uploads
 from node.registry.check.repositories import (
     walk_fingerprints,
     walk_images,
@@ -44,6 +44,7 @@ WALKS = (
     walk_due,
     walk_replicas,
     walk_uploads,
+    walk_notes,
     walk_documents,
     walk_journal,
 )

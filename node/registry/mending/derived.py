@@ -348,7 +348,7 @@ def arrived(mending: Mending, key: bytes) -> None:
 
 
 def forgotten(_mending: Mending, _key: bytes) -> None:
-    """An upload is begun anew, an announcement that comes again is taken again: it goes."""
+    """An upload is begun anew, an announcement taken again, the next pull is noted: it goes."""
 
 
 REBUILDS: dict[str, Rebuild] = {
@@ -372,6 +372,7 @@ REBUILDS: dict[str, Rebuild] = {
     "replication-open": replication_open,
     "replication-arrived": arrived,
     "replication-taken": forgotten,
+    "image-notes": forgotten,
     "uploads": forgotten,
     "damage": forgotten,
 }

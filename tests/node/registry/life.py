@@ -17,6 +17,7 @@ from node.registry.repositories import delete_repository
 from node.registry.tags import delete_tag
 from node.registry.uploads import append_upload, begin_upload
 from node.store.damage import DamageRow, chunk_place
+from node.store.notes import ImageNote
 from node.store.store import StoppedStore
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act
@@ -95,4 +96,5 @@ def come_from_elsewhere(registry: Registry, txn: WriteTxn) -> None:
     meta = registry.store.meta
     meta.replicas.take(txn, "111111111111/us-east-1", APP, digest_of(IMAGE), 7)
     meta.replicas.note_arrived(txn, meta.journal.last(txn), Arrival("replication", "111111111111/us-east-1"))
+    meta.notes.put(txn, APP, digest_of(IMAGE), ImageNote(1.0))
     meta.damages.put(txn, chunk_place(4711, 1), DamageRow(1.0))

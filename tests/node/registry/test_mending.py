@@ -50,13 +50,14 @@ TABLES = (
     "sums",
     "documents",
     "registers",
+    "image-notes",
     "replication-status",
     "replication-open",
     "replication-taken",
     "replication-arrived",
     "damage",
 )
-GONE = {"uploads", "replication-taken", "damage"}
+GONE = {"uploads", "replication-taken", "image-notes", "damage"}
 """Of these a row that cannot be mended goes: whoever it was of begins again."""
 
 OF_BURIED = {"images", "images-deleted", "tags", "tags-deleted", "tag-history"}

@@ -6,11 +6,10 @@ import pytest
 from node.registry.images import delete_image, prepare_manifest
 from node.registry.mounts import mount_blob
 from node.registry.receiving import take_image
-from node.registry.registry import Registry, Settings
+from node.registry.registry import Quotas, Registry, Settings
 from node.registry.repositories import find_repository
 from node.registry.settings import settings_of
 from node.registry.templates import (
-    MAX_TEMPLATES,
     TemplateChange,
     create_template,
     delete_template,
@@ -190,9 +189,8 @@ async def test_what_is_no_template_is_refused_and_not_stored(
             await call
 
 
-async def test_there_are_only_so_many(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_TEMPLATES >= 50
-    monkeypatch.setattr("node.registry.templates.MAX_TEMPLATES", 2)
+async def test_there_are_only_so_many(registry: Registry) -> None:
+    registry.settings = Settings(quotas=Quotas(creation_templates=2))
     for prefix in ("a", "b"):
         await create_template(registry, ALICE, prefix, PUSH)
     with pytest.raises(LimitExceeded):
