@@ -5,6 +5,7 @@ by itself with it. Never ``--seccomp-bpf``: with it the signal of an injection i
 thread, and the kill comes before the call does anything.
 
 ``libfaketime`` moves the wall clock and leaves the monotonic one alone: what is due tomorrow is due at the next start.
+Always its library for threads: the other one gives the true time to a thread that asks while another reads the file.
 """
 
 import os
@@ -68,7 +69,7 @@ def was_injected(trace: Path) -> bool:
 
 def clock(offset: str) -> dict[str, str]:
     """Return the environment in which the wall clock is off: ``+26h``, ``-1d``, or a file that says so."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     where = {"FAKETIME_TIMESTAMP_FILE": offset, "FAKETIME_NO_CACHE": "1"} if "/" in offset else {"FAKETIME": offset}
     return {"LD_PRELOAD": str(library), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", **where}
 
