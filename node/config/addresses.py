@@ -11,6 +11,7 @@ Address = NewType("Address", str)
 _ADDRESS = re.compile(r"(?:\[([0-9a-f:.]+(?:%[0-9a-z_.-]+)?)\]|([^:\[\]/\s]+)):([0-9]{1,5})", re.ASCII | re.IGNORECASE)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_ALIAS = re.compile(r"[a-z][a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
 _NUMERIC = re.compile(r"[0-9.]+", re.ASCII)
 
 
@@ -32,6 +33,15 @@ def public_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         return address(f"{text}:0").removesuffix(":0")
     return str(address(text)) if ":" in text else address(f"{text}:0").removesuffix(":0")
+
+
+def public_alias(text: str) -> str:
+    """Parse the alias of a public registry, as ECR Public takes it, or raise ``ValueError``."""
+    if not 2 <= len(text) <= 50 or not _ALIAS.fullmatch(text):
+        raise ValueError(f"not an alias: {text[:80]!r}; 2 to 50 of a-z, 0-9 and single . _ -, beginning with a letter")
+    if text == "public":
+        raise ValueError("public is what stands before every alias where images are not at a host of their own")
+    return text
 
 
 def endpoint(text: str) -> str:

@@ -19,6 +19,7 @@ LIVE = frozenset(
         "registry.manifest_limit",
         "registry.read_only",
         *(f"quotas.{name}" for name in QuotaSettings.__struct_fields__),
+        "public.alias",  # Not the host, of which the guard against foreign hosts is told at the start.
         *(f"limits.{name}" for name in LimitSettings.__struct_fields__),
         *(f"scrub.{name}" for name in ScrubSettings.__struct_fields__),
         "log.level",

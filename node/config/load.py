@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from node.config.addresses import address, endpoint, public_host
+from node.config.addresses import address, endpoint, public_alias, public_host
 from node.config.places import lines_of
 from node.config.rules import faults
 from node.config.settings import Config
@@ -67,6 +67,8 @@ _PARSERS: dict[str, Callable[[str], str]] = {
     "listen.peer": address,
     "listen.advertise": address,
     "listen.public_hosts": public_host,
+    "public.alias": public_alias,
+    "public.host": public_host,
     "tracing.endpoint": endpoint,
 }
 

@@ -17,6 +17,12 @@ def faults(config: Config) -> Iterator[Fault]:
     yield from _tls(listen)
     yield from _open_network(listen)
     yield from _peer(listen)
+    if config.public.host is not None and config.public.host in listen.public_hosts:
+        yield (
+            "public.host",
+            f"{config.public.host} is one of listen.public_hosts: no private image could be reached there; it needs a "
+            "name of its own",
+        )
     if config.tracing.headers_file is not None and config.tracing.endpoint is None:
         yield "tracing.headers_file", "there is nobody to send headers to without tracing.endpoint"
 

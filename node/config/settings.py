@@ -86,6 +86,19 @@ class QuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100
 
 
+class PublicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[public]``: where clients find public repositories."""
+
+    alias: Annotated[
+        str | None,
+        Meta(description="What names of public images begin with, behind the host; the account's number always works."),
+    ] = None
+    host: Annotated[
+        str | None,
+        Meta(description="HOST or HOST:PORT that has public images alone, as ALIAS/NAME; else HOST/public/ALIAS/NAME."),
+    ] = None
+
+
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[limits]``: all of ``node.http.limits``, by name and with their reasons there, and three more."""
 
@@ -212,6 +225,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: ListenSettings = ListenSettings()
     registry: RegistrySettings = RegistrySettings()
     quotas: QuotaSettings = QuotaSettings()
+    public: PublicSettings = PublicSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     scrub: ScrubSettings = ScrubSettings()

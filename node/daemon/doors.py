@@ -45,7 +45,8 @@ def listening(config: Config, tls: ssl.SSLContext | None) -> Iterator[Listeners]
         OSError: an address is in use or not ours.
     """
     listen = config.listen
-    names = {*_LOOPBACK, *(host_port_name(one) for one in listen.public_hosts)}
+    hosts_of_images = (*listen.public_hosts, *([config.public.host] if config.public.host else []))
+    names = {*_LOOPBACK, *(host_port_name(one) for one in hosts_of_images)}
     opened: list[Listener] = []
     try:
         for one in listen.address:

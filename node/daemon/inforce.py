@@ -8,6 +8,7 @@ from node.registry.registry import Quotas, Registry, Settings
 from node.telemetry.access import AccessLog, json_line, text_line
 from node.telemetry.lines import Lines
 from node.telemetry.log import Style, configure_log, style_for
+from protocol.auth.public import PublicPlace
 
 
 def put_log(lines: Lines, config: Config) -> None:
@@ -26,7 +27,8 @@ def put_rules(registry: Registry, config: Config) -> None:
     rules = config.registry
     registry.store.sink.buffers.room = config.limits.upload_memory
     quotas = Quotas(**{name: getattr(config.quotas, name) for name in Quotas.__struct_fields__})
-    registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas)
+    public = PublicPlace(config.public.alias or "", config.public.host or "")
+    registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas, public)
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")
     else:

@@ -8,8 +8,8 @@ from node.registry.registry import Registry
 from node.registry.repositories import exists, repository, unknown
 from node.registry.settings import mutability_of, settings_of, tags_of
 from node.store.rows import RepositoryRow
-from protocol.auth.arn import PUBLIC
 from protocol.auth.caller import Caller
+from protocol.auth.public import PREFIX
 from protocol.oci.names import RepositoryName
 from protocol.rules.mutability import Mutability
 
@@ -57,7 +57,7 @@ def describe_repositories(
     found: list[RepositoryDetail] = []
     with registry.store.meta.read() as txn:
         for name in names:
-            if name.startswith(PUBLIC):
+            if name.startswith(PREFIX):
                 raise unknown(registry, name)
             found.append(repository_detail(name, repository(registry, txn, name)))
     return found
@@ -78,7 +78,7 @@ def list_repository_details(registry: Registry, caller: Caller, *, after: str, l
             found += [
                 repository_detail(name, row)
                 for name, row in page
-                if not name.startswith(PUBLIC) and exists(registry, txn, row)
+                if not name.startswith(PREFIX) and exists(registry, txn, row)
             ]
             if len(page) < wanted:
                 break
@@ -88,4 +88,4 @@ def list_repository_details(registry: Registry, caller: Caller, *, after: str, l
 
 def _beyond_public(after: str) -> str:
     """Return where to go on, without a look at the public repositories, which may be many."""
-    return PUBLIC + "\x7f" if after.startswith(PUBLIC) else after
+    return PREFIX + "\x7f" if after.startswith(PREFIX) else after

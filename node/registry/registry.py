@@ -28,6 +28,7 @@ from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
 from protocol.auth.names import RegistryName
 from protocol.auth.principals import Arn
+from protocol.auth.public import PublicPlace
 from protocol.events.event import Event
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True):
     missing_content: Literal["refuse", "sparse-index", "allow"] = "refuse"
     manifest_limit: int = 4 * 2**20  # Bytes.
     quotas: Quotas = Quotas()
+    public: PublicPlace = PublicPlace()
 
 
 @dataclass(frozen=True, slots=True)

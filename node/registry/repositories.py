@@ -8,6 +8,7 @@ from node.registry.templates import settings_from_template
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
+from protocol.auth.public import PREFIX, told
 from protocol.errors import NameUnknown, RepositoryNotEmpty
 from protocol.oci.names import RepositoryName
 from protocol.rules.templates import Cause
@@ -33,7 +34,7 @@ def repository(registry: Registry, txn: ReadTxn, name: RepositoryName) -> Reposi
 def unknown(registry: Registry, name: RepositoryName) -> NameUnknown:
     """Return the refusal for a repository that does not exist, in the words of ECR."""
     account = registry.name.account
-    return NameUnknown(f"The repository with name '{name}' does not exist in the registry with id '{account}'")
+    return NameUnknown(f"The repository with name '{told(name)}' does not exist in the registry with id '{account}'")
 
 
 def exists(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
@@ -79,7 +80,10 @@ def replicated_repository(
 
     Raises:
         Denied: without ``ecr:CreateRepository``.
+        NameUnknown: its name is that of a public one, and what is public here comes from clients alone.
     """
+    if name.startswith(PREFIX):
+        raise unknown(registry, name)
     row = find_repository(registry, txn, name)
     return row or _create(registry, txn, caller, name, settings_from_template(registry, txn, name, cause) or {})
 
@@ -104,8 +108,8 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
         row = repository(registry, txn, name)
         if not force and _has_images(registry, txn, row):
             raise RepositoryNotEmpty(
-                f"The repository with name '{name}' in registry with id '{registry.name.account}' cannot be deleted "
-                "because it still contains images"
+                f"The repository with name '{told(name)}' in registry with id '{registry.name.account}' cannot be "
+                "deleted because it still contains images"
             )
         seen = vector(meta.journal.heads_of_all(txn))
         commit(registry, txn, act, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
@@ -124,6 +128,8 @@ def _has_images(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
 
 def _template_for_push(registry: Registry, txn: ReadTxn, name: RepositoryName) -> Mapping[str, Setting] | None:
     """Return what a repository gets that a push creates, ``None`` without a template; ``NameUnknown`` if none may."""
+    if name.startswith(PREFIX):
+        raise unknown(registry, name)  # A public one is created by who means to publish, not by a slip of a push.
     mode = registry.settings.create_on_push
     found = None if mode == "never" else settings_from_template(registry, txn, name, "CREATE_ON_PUSH")
     if found is None and mode != "any":

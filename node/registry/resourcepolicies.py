@@ -14,6 +14,7 @@ from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.decision import Asked, Named, decide
 from protocol.auth.policy import Kind, Policy, read_policy
+from protocol.auth.public import told
 from protocol.errors import RegistryPolicyUnknown, RepositoryPolicyUnknown
 from protocol.oci.names import RepositoryName
 from protocol.rules.texts import invalid, registry_policy, repository_policy
@@ -128,7 +129,7 @@ def _policy_of(registry: Registry, name: RepositoryName, row: RepositoryRow) -> 
     text = settings_of(row).get(_FIELD)
     if not isinstance(text, str):
         raise RepositoryPolicyUnknown(
-            f"Repository policy does not exist for the repository with name '{name}' "
+            f"Repository policy does not exist for the repository with name '{told(name)}' "
             f"in the registry with id '{registry.name.account}'"
         )
     return text

@@ -19,6 +19,7 @@ from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.conditions import Keys
+from protocol.auth.public import told
 from protocol.errors import LimitExceeded, RepositoryExists
 from protocol.oci.names import RepositoryName
 from protocol.rules.mutability import Mutability, stored_exclusions, stored_mutability
@@ -66,7 +67,8 @@ async def create_repository(
     def run(txn: WriteTxn) -> RepositoryRow:
         if find_repository(registry, txn, name) is not None:
             raise RepositoryExists(
-                f"The repository with name '{name}' already exists in the registry with id '{registry.name.account}'"
+                f"The repository with name '{told(name)}' already exists in the registry with id "
+                f"'{registry.name.account}'"
             )
         require_room(registry, txn)
         old = registry.store.meta.repositories.get(txn, name)

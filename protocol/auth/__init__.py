@@ -3,6 +3,7 @@
 * ``caller``      who asks: what every use case is told
 * ``names``       accounts, regions, registries, nodes, and the URI in a certificate
 * ``arn``         repositories as ARNs
+* ``public``      what public repositories are called, inside and by clients
 * ``principals``  users, groups, roles and keys: their ids, names and ARNs
 * ``managed``     policies that everyone has
 * ``secret``      bytes that nothing prints, and how they are kept

@@ -6,10 +6,8 @@ Source: Service authorization reference, "Resource types defined by Amazon Elast
 import re
 
 from protocol.auth.names import RegistryName
+from protocol.auth.public import public_arn, public_name
 from protocol.errors import ParameterInvalid
-
-PUBLIC = "public/"
-"""What the name of a public repository begins with inside a registry; no private one may."""
 
 _PARTITIONS = (
     ("cn-", "aws-cn"),
@@ -31,7 +29,10 @@ def partition(region: str) -> str:
 
 
 def repository_arn(registry: RegistryName, name: str) -> str:
-    """Return the ARN of the private repository *name*."""
+    """Return the ARN of the repository *name*, a public one's in its own service."""
+    shown = public_name(name)
+    if shown is not None:
+        return public_arn(registry.account, shown)
     return f"arn:{partition(registry.region)}:ecr:{registry.region}:{registry.account}:repository/{name}"
 
 

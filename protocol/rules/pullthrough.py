@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import msgspec
 
 from protocol.auth.names import RegistryName
+from protocol.auth.public import PREFIX
 from protocol.errors import NameInvalid, RuleInvalid
 from protocol.oci.names import RepositoryName, repository_name
 from protocol.rules.document import require_others
@@ -75,8 +76,11 @@ def upstream_name(
 ) -> tuple[PullThroughRule, RepositoryName] | None:
     """Return the rule that decides and what *repository* is called there; ``None`` without a rule.
 
-    A name that the other prefix makes too short or too long for a repository comes from nowhere.
+    A name that the other prefix makes too short or too long for a repository comes from nowhere, and so does that of a
+    public repository.
     """
+    if repository.startswith(PREFIX):
+        return None
     matching = [rule for rule in rules if repository.startswith(rule.prefix)]
     if not matching:
         return None

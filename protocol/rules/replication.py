@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.auth.names import Account, Region, RegistryName, account, region
+from protocol.auth.public import PREFIX
 from protocol.errors import ParameterInvalid, RuleInvalid
 from protocol.oci.names import RepositoryName
 from protocol.rules.document import read_document, require_others, typed
@@ -116,7 +117,12 @@ def replication_configuration(data: bytes, own: RegistryName) -> ReplicationConf
 
 
 def destinations_for(configuration: ReplicationConfiguration, repository: RepositoryName) -> tuple[Destination, ...]:
-    """Return the registries that images of *repository* are for, each once. Cost: one look at each filter."""
+    """Return the registries that images of *repository* are for, each once. Cost: one look at each filter.
+
+    Images of public repositories are for none: as at ECR, the rules are those of the private registry.
+    """
+    if repository.startswith(PREFIX):
+        return ()
     found: dict[RegistryName, Destination] = {}
     for at, rule in enumerate(configuration.rules):
         matched = _match(rule, repository)

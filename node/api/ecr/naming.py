@@ -2,7 +2,7 @@
 
 from node.api.ecr.door import Door
 from node.registry.repositories import unknown
-from protocol.auth.arn import PUBLIC
+from protocol.auth.public import PREFIX
 from protocol.oci.names import RepositoryName, repository_name
 
 
@@ -14,7 +14,7 @@ def own_repository(door: Door) -> RepositoryName:
 def private_repository(door: Door, text: str) -> RepositoryName:
     """Return *text* as the name of a private repository; ``NameUnknown`` where it is that of a public one."""
     name = repository_name(text)
-    if name.startswith(PUBLIC):
+    if name.startswith(PREFIX):
         raise unknown(door.registry, name)
     return name
 

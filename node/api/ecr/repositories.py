@@ -19,8 +19,9 @@ from node.registry.settings import (
     put_scan_on_push,
     tag_fields,
 )
-from protocol.auth.arn import PUBLIC, default_key_arn, repository_arn
+from protocol.auth.arn import default_key_arn, repository_arn
 from protocol.auth.caller import Caller
+from protocol.auth.public import PREFIX
 from protocol.errors import NameInvalid, ParameterInvalid
 from protocol.oci.names import repository_name
 from protocol.rules.mutability import Exclusion, Mutability, mutability
@@ -31,10 +32,10 @@ from protocol.sync.entries import Setting
 async def create(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     """``CreateRepository``."""
     name = repository_name(given["repositoryName"])
-    if name.startswith(PUBLIC):
+    if name.startswith(PREFIX):
         raise NameInvalid(
             "Invalid parameter at 'repositoryName' failed to satisfy constraint: "
-            f"'names that begin with {PUBLIC} are those of public repositories'"
+            f"'names that begin with {PREFIX} are those of public repositories'"
         )
     tags = resource_tags(given.get("tags", ()))
     require_room(tags, most=door.registry.settings.quotas.tags_per_resource)

@@ -16,6 +16,7 @@ from node.registry.referrers import list_referrers
 from node.registry.registry import Registry
 from node.registry.tags import list_tags
 from protocol.auth.caller import Caller
+from protocol.auth.public import spelled
 from protocol.oci.digest import digest
 from protocol.oci.manifest import index_of
 from protocol.oci.mediatype import OCI_INDEX
@@ -30,7 +31,8 @@ async def get_tags(registry: Registry, caller: Caller, request: Request) -> Resp
     name = repository_name(request.params["name"])
     wanted = page(request.parameters("n"), request.parameters("last"))
     tags = list_tags(registry, caller, name, after=wanted.last, limit=wanted.limit + 1)
-    body = msgspec.json.encode({"name": name, "tags": tags[: wanted.limit]})
+    shown = spelled(registry.settings.public, registry.name.account, request.host, name)
+    body = msgspec.json.encode({"name": shown, "tags": tags[: wanted.limit]})
     return Response(200, (_JSON, VERSION, *_link(request, tags, wanted.limit)), body)
 
 

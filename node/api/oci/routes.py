@@ -16,6 +16,7 @@ from node.http.router import MethodNotAllowed, NotFound, Route, Router
 from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
+from protocol.auth.public import inside_path
 from protocol.errors import Damaged, NameUnknown, Refusal, Unsupported
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
@@ -68,9 +69,12 @@ def oci_application(
 ) -> Application:
     """Return what the client port serves."""
     router = Router(ROUTES)
-    writer = registry.store.writer
+    writer, account = registry.store.writer, registry.name.account
 
     async def application(request: Request) -> Response:
+        public = registry.settings.public
+        if not public.is_plain:  # Before anything looks at the path: who may, and what is kept, goes by one name.
+            request.path = inside_path(public, account, request.host, request.path)
         known = recent.get(request) if request.method in _READS else None
         if known is not None:
             return _repeated(registry, caller_of, request, *known)

@@ -17,6 +17,7 @@ from node.registry.uploads import (
     upload_progress,
 )
 from protocol.auth.caller import Caller
+from protocol.auth.public import inside
 from protocol.errors import DigestInvalid, Refusal, SizeInvalid, UploadRange
 from protocol.oci.digest import Digest, algorithm, algorithm_name, digest
 from protocol.oci.names import RepositoryName, repository_name
@@ -31,7 +32,7 @@ async def post_upload(registry: Registry, caller: Caller, request: Request) -> R
     mount, whole = request.parameters("mount"), request.parameters("digest")
     if mount:
         wanted = _only_digest(mount)
-        sources = [repository_name(one) for one in request.parameters("from")[:1]]
+        sources = [_named(registry, request, one) for one in request.parameters("from")[:1]]
         if await mount_blob(registry, caller, name, wanted, sources[0] if sources else None):
             return _created(name, wanted)
     chosen = request.parameters("digest-algorithm")
@@ -77,6 +78,11 @@ async def delete_upload(registry: Registry, caller: Caller, request: Request) ->
     name = repository_name(request.params["name"])
     await cancel_upload(registry, caller, name, request.params["upload"])
     return Response(204, (VERSION,))
+
+
+def _named(registry: Registry, request: Request, text: str) -> RepositoryName:
+    """Return the repository that a client calls *text* in a query; those in paths have their names inside already."""
+    return repository_name(inside(registry.settings.public, registry.name.account, request.host, text))
 
 
 def _source(request: Request) -> Source:

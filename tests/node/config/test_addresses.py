@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.config.addresses import Address, address, host_port, is_loopback, is_wildcard, public_host
+from node.config.addresses import Address, address, host_port, is_loopback, is_wildcard, public_alias, public_host
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,17 @@ def test_who_can_connect(text: str, loopback: bool, wildcard: bool) -> None:
 @pytest.mark.parametrize("text", ["registry.example.com", "registry.example.com:8443", "10.0.0.1", "[::1]", "[::1]:80"])
 def test_is_a_public_host(text: str) -> None:
     assert public_host(text.upper()) == text
+
+
+@pytest.mark.parametrize("text", ["acme", "a1", "ab.c-d_e", "a" * 50])
+def test_is_an_alias(text: str) -> None:
+    assert public_alias(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "a", "1a", "Acme", "a--b", "a/b", "acme\n", "a" * 51, "a.", "public"])
+def test_is_no_alias(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not an alias|stands before"):
+        public_alias(text)
 
 
 @pytest.mark.parametrize("text", ["", "https://a", "a/b", "::1", "a:", "*.example.com"])

@@ -110,7 +110,7 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         ("[[listen]]\npeer = 1\n", "): has to be a table: [listen]"),
         (
             "zebra = 5\n",
-            ", line 1): unknown; the sections are node, listen, registry, quotas, limits, log, scrub, tracing",
+            ", line 1): unknown; the sections are node, listen, registry, quotas, public, limits, log, scrub, tracing",
         ),
         ('listen.address = []\n', ", line 1): '[]' is not a list of 1 to 16 texts"),
         ('listen = { address = ["x"] }\n', ", line 1): not an address: 'x'"),
@@ -191,3 +191,11 @@ def test_what_does_not_go_together(overrides: dict[str, object], problem: str) -
 )
 def test_what_goes_together(overrides: dict[str, object]) -> None:
     load(None, {}, overrides)
+
+
+def test_the_public_host_is_none_of_the_private_ones() -> None:
+    environ = {"ENTREPOT_LISTEN__PUBLIC_HOSTS": "registry.example.com", "ENTREPOT_PUBLIC__ALIAS": "acme"}
+    config = load(None, environ | {"ENTREPOT_PUBLIC__HOST": "Public.Example.com"}, {})
+    assert (config.public.alias, config.public.host) == ("acme", "public.example.com")
+    [told] = refused(None, environ | {"ENTREPOT_PUBLIC__HOST": "registry.example.com"}, {})
+    assert told.startswith("public.host (ENTREPOT_PUBLIC__HOST): registry.example.com is one of listen.public_hosts")

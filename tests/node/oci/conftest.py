@@ -57,6 +57,7 @@ class Door:
     world: World
     application: Application
     caller: Caller | None = ALICE  # None: one who cannot tell who it is.
+    host: str = "localhost"
     damaged: list[Damaged] = field(default_factory=list)
     condition: Condition = field(default_factory=lambda: Condition(pushes=True, pulls=True))
 
@@ -79,7 +80,7 @@ class Door:
             named,
             Sent(body, None if chunked else len(body)),
             "http",
-            "localhost",
+            self.host,
             "1.1",
             "127.0.0.1",
             "id",

@@ -54,6 +54,7 @@ def test_root_is_every_name_that_no_longer_prefix_has() -> None:
         (rules[0], "nginx"),
         (rules[1], "x/app"),
     ]
+    assert upstream_name(rules, RepositoryName("public/123456789012/app")) is None  # Public ones come from nowhere.
     assert [shown_prefix(one.prefix) for one in rules] == ["ROOT", "team/"]
 
 

@@ -47,6 +47,12 @@ def test_which_registries_an_image_is_for(repository: str, destinations: tuple[D
     assert destinations_for(configuration, RepositoryName(repository)) == destinations
 
 
+def test_public_repositories_are_for_nobody_whatever_the_rules_say() -> None:
+    configuration = replication_configuration(encoded(rule("public"), rule()), OWN)
+    assert destinations_for(configuration, RepositoryName("public/123456789012/app")) == ()
+    assert destinations_for(configuration, RepositoryName("publicity/app")) != ()
+
+
 def test_both_shapes_are_one_and_come_back_as_ecr_shows_them() -> None:
     bare = {"rules": [rule("prod"), rule(deleteReplication={"enabled": False})]}
     wrapped = {"replicationConfiguration": bare}
