@@ -117,6 +117,24 @@ class TokenExpired(Refusal):
     status, oci, ecr = 403, "DENIED", "ExpiredTokenException"
 
 
+class IdentityTokenInvalid(Refusal):
+    """An identity token that no trusted issuer made for this registry; or its issuer cannot be asked."""
+
+    status, oci, ecr = 403, "DENIED", "InvalidIdentityTokenException"
+
+
+class IdentityTokenExpired(Refusal):
+    """An identity token whose time is over."""
+
+    status, oci, ecr = 403, "DENIED", "ExpiredTokenException"
+
+
+class IssuerUnreachable(Refusal):
+    """A trusted issuer does not answer, or not with what it has to; the message says how, for people."""
+
+    status, oci, ecr = 403, "DENIED", "IDPCommunicationErrorException"
+
+
 class NameUnknown(Refusal):
     """No such repository."""
 

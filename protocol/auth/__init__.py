@@ -15,6 +15,10 @@
 * ``sigv4``       signatures of AWS, as the one who verifies
 * ``percent``     percent-encoding, as signatures want it
 * ``token``       bearer tokens, in the one form that is issued here
+* ``jwks``        the keys of an OpenID provider
+* ``idtoken``     identity tokens of others
+* ``openid``      where a provider is, and how a person logs in there
+* ``trust``       who may assume a role by an identity token
 * ``challenge``   how an OCI client is told to log in, and what it asks a token for
 * ``passwords``   passwords of people, as they are kept
 * ``envelope``    secrets at rest

@@ -49,6 +49,7 @@ class Why(Enum):
     NO_SESSION_ALLOW = "no statement of the session's policy allows it"
     NO_IDENTITY_ALLOW = "no identity-based policy allows it"
     NO_RESOURCE_ALLOW = "no resource-based policy allows it"
+    NO_TRUST_ALLOW = "the role's trust policy does not allow it"
     UNREADABLE = "a policy cannot be read"
 
 
@@ -71,6 +72,19 @@ class Named(msgspec.Struct, frozen=True):
 def decide(asked: Asked, policies: Sequence[Named]) -> Decision:
     """Return the decision about *asked* under all *policies* that concern it, of every kind."""
     return _denied(asked, policies) or _allowed(asked, policies)
+
+
+def decide_assumption(asked: Asked, trust: Named, policies: Sequence[Named]) -> Decision:
+    """Return whether who asks may assume a role, which only its trust policy can allow.
+
+    One that names who asks is enough; one that names the account delegates to the identity policies, among *policies*.
+    """
+    denied = _denied(asked, (trust, *policies))
+    if denied is not None:
+        return denied
+    is_root = asked.account == asked.owner and asked.principal.endswith(":root")
+    is_delegated = is_root or _allow(_of(policies, Kind.IDENTITY), asked) is not None
+    return _allow([trust], asked, delegated=is_delegated) or Decision(False, Why.NO_TRUST_ALLOW)
 
 
 def _denied(asked: Asked, policies: Sequence[Named]) -> Decision | None:
@@ -125,7 +139,7 @@ def _is_about(principals: Principals | None, asked: Asked) -> bool:
         return True
     if asked.account and asked.account in principals.accounts:
         return True
-    return bool(principals.arns & names_of(asked.principal)) or asked.principal in principals.services
+    return _lists(principals, asked)
 
 
 def _names(statement: Statement, asked: Asked) -> bool:
@@ -133,7 +147,13 @@ def _names(statement: Statement, asked: Asked) -> bool:
     principals = statement.principals
     if principals is None or principals.everyone:
         return True
-    return bool(principals.arns & names_of(asked.principal)) or asked.principal in principals.services
+    return _lists(principals, asked)
+
+
+def _lists(principals: Principals, asked: Asked) -> bool:
+    if asked.principal in principals.services or asked.principal in principals.federated:
+        return True
+    return bool(principals.arns & names_of(asked.principal))
 
 
 def names_of(principal: str) -> set[str]:

@@ -86,8 +86,9 @@ _PRINCIPAL = re.compile(
     re.ASCII,
 )
 _SERVICE = re.compile(r"[a-z0-9.-]{1,120}")
+_PROVIDER = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:oidc-provider/[!-~]{1,255}")
 _OPERATOR = re.compile(r"(?:(foranyvalue|forallvalues):)?([a-z]+?)(ifexists)?", re.ASCII)
-_KEY = re.compile(r"[a-z0-9-]+:[\w./:@=+-]{1,200}", re.ASCII)
+_KEY = re.compile(r"[a-z0-9][\w./%~-]{0,255}:[\w./:@=+~%-]{1,200}", re.ASCII)  # Of an issuer: host and path.
 
 _Place: TypeAlias = str
 
@@ -224,12 +225,17 @@ def _principals(value: object, place: _Place) -> Principals:
             arns.add(name)
         else:
             raise PolicyInvalid(f"{place}.AWS: {name[:80]!r} is not an account, nor the ARN of a user, role or session")
-    services = frozenset(_texts(value["Service"], f"{place}.Service") if "Service" in value else [])
-    federated = frozenset(_texts(value["Federated"], f"{place}.Federated") if "Federated" in value else [])
-    for name in services:
-        if not _SERVICE.fullmatch(name):
-            raise PolicyInvalid(f"{place}.Service: {name[:80]!r} is not the name of a service")
+    services = _each(value, "Service", place, _SERVICE, "the name of a service")
+    federated = _each(value, "Federated", place, _PROVIDER, "arn:aws:iam::ACCOUNT:oidc-provider/ISSUER")
     return Principals(everyone, frozenset(accounts), frozenset(arns), services, federated)
+
+
+def _each(value: Document, kind: str, place: _Place, form: re.Pattern[str], words: str) -> frozenset[str]:
+    names = _texts(value[kind], f"{place}.{kind}") if kind in value else []
+    for name in names:
+        if not form.fullmatch(name):
+            raise PolicyInvalid(f"{place}.{kind}: {name[:80]!r} is not {words}")
+    return frozenset(names)
 
 
 def _tests(value: object, place: _Place, text: Callable[[str], Text]) -> Iterator[Test]:
