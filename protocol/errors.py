@@ -57,6 +57,12 @@ class DigestInvalid(Refusal):
     status, oci, ecr = 400, "DIGEST_INVALID", "InvalidLayerException"
 
 
+class ManifestDigestInvalid(DigestInvalid):
+    """The digest that was given with a manifest is another one than its own."""
+
+    ecr = "ImageDigestDoesNotMatchException"
+
+
 class SizeInvalid(Refusal):
     """The length that was announced is not the length that came."""
 
@@ -70,9 +76,15 @@ class ManifestInvalid(Refusal):
 
 
 class ManifestBlobUnknown(Refusal):
-    """A manifest names a blob or a manifest that is not in the repository."""
+    """A manifest names a blob that is not in the repository, or a manifest."""
 
-    status, oci, ecr = 404, "MANIFEST_BLOB_UNKNOWN", "LayersNotFoundException"
+    status, oci, ecr = 400, "MANIFEST_BLOB_UNKNOWN", "LayersNotFoundException"
+
+
+class ManifestChildUnknown(ManifestBlobUnknown):
+    """An index names a manifest that is not in the repository."""
+
+    ecr = "ReferencedImagesNotFoundException"
 
 
 class Denied(Refusal):
@@ -201,10 +213,22 @@ class RepositoryNotEmpty(Refusal):
     status, oci, ecr = 409, "DENIED", "RepositoryNotEmptyException"
 
 
+class ImageExists(Refusal):
+    """The image is there, under this tag."""
+
+    status, oci, ecr = 409, "DENIED", "ImageAlreadyExistsException"
+
+
+class TagElsewhere(Refusal):
+    """The tag and the digest that are given together are of two images."""
+
+    status, oci, ecr = 400, "MANIFEST_UNKNOWN", "ImageNotFoundException"
+
+
 class TagImmutable(Refusal):
     """The tag is there and must not move."""
 
-    status, oci, ecr = 409, "TAG_INVALID", "ImageTagAlreadyExistsException"
+    status, oci, ecr = 400, "TAG_INVALID", "ImageTagAlreadyExistsException"
 
 
 class ManifestTooLarge(Refusal):

@@ -27,6 +27,8 @@ def put_rules(registry: Registry, config: Config) -> None:
     rules = config.registry
     registry.store.sink.buffers.room = config.limits.upload_memory
     quotas = Quotas(**{name: getattr(config.quotas, name) for name in Quotas.__struct_fields__})
+    if quotas != registry.settings.quotas:
+        registry.room.clear()
     public = PublicPlace(config.public.alias or "", config.public.host or "")
     registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas, public)
     if rules.read_only:

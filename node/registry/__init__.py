@@ -35,7 +35,9 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``exclusions``    principals whose pulls leave no trace
 * ``pulls``         pulls that are not written down yet
 * ``pulltimes``     when images were pulled last
-* ``images``        putting, opening, deleting a manifest
+* ``images``        putting and opening a manifest
+* ``deletes``       deleting images and tags
+* ``quotas``        how much more a repository takes
 * ``incoming``      how much memory manifests may take that are on their way in
 * ``tags``          listing and deleting tags
 * ``blobs``         opening and deleting a blob

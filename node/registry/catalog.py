@@ -2,6 +2,7 @@
 
 import msgspec
 
+from node.registry.images import REQUESTED
 from node.registry.registry import Registry
 from node.registry.repositories import exists, repository
 from protocol.auth.caller import Caller
@@ -85,7 +86,7 @@ def describe_image(
         state = None if digest is None else meta.images.get(txn, row.number, digest)
         shown = None if state is None else state.shown
         if digest is None or shown is None:
-            raise ManifestUnknown(f"no image {reference} in {name}")
+            raise ManifestUnknown(REQUESTED)
         value = shown.value
         return ImageDetail(
             name,

@@ -4,6 +4,7 @@ A tag that was moved here after that is hosted: nobody asks an upstream about it
 """
 
 from node.registry.registry import Registry
+from node.registry.settings import mutability_of
 from node.store.table import WriteTxn
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.clock import stamp_ms
@@ -12,7 +13,7 @@ _UPSTREAM = "upstream"
 
 
 def is_stale(registry: Registry, name: RepositoryName, tag: TagName, *, window: float) -> bool:
-    """Whether a tag was pulled through and not compared for *window* seconds."""
+    """Whether a tag was pulled through, not compared for *window* seconds, and may move."""
     meta = registry.store.meta
     with meta.read() as txn:
         checked = meta.replicas.taken(txn, _UPSTREAM, name, tag)
@@ -20,7 +21,9 @@ def is_stale(registry: Registry, name: RepositoryName, tag: TagName, *, window: 
             return False
         row = meta.repositories.get(txn, name)
         state = None if row is None else meta.tags.get(txn, row.number, tag)
-    return state is not None and state.current is not None and stamp_ms(state.current.value.hlc) <= checked
+    if row is None or state is None or state.current is None or mutability_of(row).is_frozen(tag):
+        return False
+    return stamp_ms(state.current.value.hlc) <= checked
 
 
 def note_checked(registry: Registry, txn: WriteTxn, name: RepositoryName, tag: TagName) -> None:

@@ -1,11 +1,11 @@
-"""Putting, opening and deleting a manifest.
+"""Putting and opening a manifest.
 
 A push is one transaction: the bytes, the image, its tags, what it names, and the record that says so, all or nothing.
 What a manifest names has to be in its repository first, unless ``missing_content`` says otherwise: a digest by itself
 opens nothing, so a blob that was only named, and never given to this repository, stays hidden from it.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,15 +17,24 @@ from blake3 import blake3
 from node.registry.blobs import open_chunked
 from node.registry.commit import commit
 from node.registry.content import keep_content
-from node.registry.draft import Draft, descendant_puts, image_delete, image_put, tag_deletes, tag_puts
+from node.registry.draft import Draft, descendant_puts, image_put, tag_puts
 from node.registry.elsewhere import OpenBlob, StoredManifest
+from node.registry.quotas import require_room_for_image, require_room_for_tags
 from node.registry.registry import Registry
 from node.registry.repositories import repository, repository_for_push
 from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
+from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
-from protocol.errors import Damaged, DigestInvalid, ImageInUse, ManifestBlobUnknown, ManifestUnknown
+from protocol.errors import (
+    Damaged,
+    ImageExists,
+    ManifestBlobUnknown,
+    ManifestChildUnknown,
+    ManifestDigestInvalid,
+    ManifestUnknown,
+)
 from protocol.oci.digest import Digest, algorithm, digest_of
 from protocol.oci.manifest import Manifest, read_manifest
 from protocol.oci.names import RepositoryName, TagName
@@ -36,7 +45,9 @@ from protocol.sync.vector import Dot
 UNKNOWN_ROOT = bytes(32)
 """Of a blob that was named before it was here."""
 
-_TAGS = 500  # Deleted in one transaction.
+REQUESTED = "Requested image not found"  # What ECR says, whichever it was.
+
+_SHOWN = 20  # Digests that a message names.
 _LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread, and served in pieces.
 
 
@@ -72,7 +83,7 @@ async def put_manifest(
     content_type: str | None,
     *,
     digest: Digest | None,
-    tags: Iterable[TagName],
+    tags: Collection[TagName],
 ) -> Put:
     """Store a manifest and point *tags* at it. Returns when it would survive a crash.
 
@@ -82,14 +93,81 @@ async def put_manifest(
         DigestInvalid: it does not have *digest*.
         ManifestBlobUnknown: it names what is not in the repository.
         NameUnknown: the repository does not exist and a push may not create it.
+        TagImmutable: one of *tags* points elsewhere and has to stay.
+        LimitExceeded: there would be more than there may be.
     """
     registry.authorize(caller, "ecr:PutImage", name)
-    registry.store.space.require(len(data))
-    prepared = await prepare_manifest(data, content_type, digest, reading=registry.incoming.reading)
+    prepared = await _received(registry, data, content_type, digest)
 
+    def admit(txn: WriteTxn) -> RepositoryRow:
+        return repository_for_push(registry, txn, caller, name)
+
+    return await _push(registry, caller, name, prepared, tags, admit)
+
+
+async def put_image(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    data: bytes,
+    media_type: str | None,
+    *,
+    digest: Digest | None,
+    tag: TagName | None,
+) -> StoredManifest:
+    """Store a manifest as ``put_manifest`` does, in a repository that exists, where it brings anything new.
+
+    Raises:
+        ImageExists: it is there, and *tag* points at it.
+        Refusal: as ``put_manifest``.
+    """
+    registry.authorize(caller, "ecr:PutImage", name)
+    with registry.store.meta.read() as txn:
+        repository(registry, txn, name)
+    prepared = await _received(registry, data, media_type, digest)
+
+    def admit(txn: WriteTxn) -> RepositoryRow:
+        registry.gate.require_open()
+        row = repository(registry, txn, name)
+        if _is_there(registry, txn, row, prepared.digest, tag):
+            raise ImageExists(
+                f"Image with digest '{prepared.digest}' and tag '{tag or 'null'}' already exists in the repository "
+                f"with name '{name}' in registry with id '{registry.name.account}'"
+            )
+        return row
+
+    await _push(registry, caller, name, prepared, () if tag is None else (tag,), admit)
+    return StoredManifest(prepared.digest, prepared.manifest.media_type, data)
+
+
+def _is_there(registry: Registry, txn: ReadTxn, row: RepositoryRow, digest: Digest, tag: TagName | None) -> bool:
+    meta = registry.store.meta
+    if tag is not None and meta.tags.digest(txn, row.number, tag) != digest:
+        return False
+    return meta.images.is_alive(txn, row.number, digest)
+
+
+async def _received(
+    registry: Registry, data: bytes, content_type: str | None, digest: Digest | None
+) -> PreparedManifest:
+    registry.store.space.require(len(data))
+    return await prepare_manifest(data, content_type, digest, reading=registry.incoming.reading)
+
+
+async def _push(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    prepared: PreparedManifest,
+    tags: Collection[TagName],
+    admit: Callable[[WriteTxn], RepositoryRow],
+) -> Put:
     def run(txn: WriteTxn) -> None:
-        row = repository_for_push(registry, txn, caller, name)
-        value = describe(registry, txn, row.number, prepared, strict=True)
+        row = admit(txn)
+        require_room_for_image(registry, txn, row, prepared.digest)
+        require_room_for_tags(registry, txn, row, prepared.digest, tags)
+        value = describe(registry, txn, row.number, prepared)
+        _require_named(registry, txn, row.number, name, prepared)
         add_content(registry, txn, prepared, contents)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
@@ -119,7 +197,7 @@ def _prepare(data: bytes, content_type: str | None, digest: Digest | None) -> Pr
     manifest = read_manifest(data, content_type)
     found = digest_of(data, "sha256" if digest is None else algorithm(digest))
     if digest is not None and found != digest:
-        raise DigestInvalid(f"the manifest has digest {found}, not {digest}")
+        raise ManifestDigestInvalid(f"the manifest has digest {found}, not {digest}")
     return PreparedManifest(
         found, data, manifest, ChunkMap(len(data), tuple(blake3(one).digest() for one in _cut(data)))
     )
@@ -154,23 +232,16 @@ def _cut(data: bytes) -> list[bytes]:
     return [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
 
 
-def describe(
-    registry: Registry, txn: ReadTxn, repository: int, prepared: PreparedManifest, *, strict: bool
-) -> ImageValue:
-    """Return what the image entry says; with *strict*, ``ManifestBlobUnknown`` where something has to be here first."""
-    manifest, missing = prepared.manifest, registry.settings.missing_content
+def describe(registry: Registry, txn: ReadTxn, repository: int, prepared: PreparedManifest) -> ImageValue:
+    """Return what the image entry says."""
+    manifest = prepared.manifest
     blobs: list[Blob] = []
     for one in manifest.blobs:
         row = registry.store.meta.blobs.visible(txn, repository, one.digest)
         if row is not None:
             blobs.append(Blob(one.digest, row.size, row.root))
         elif not one.is_foreign:
-            if strict and missing != "allow":
-                raise ManifestBlobUnknown(f"blob {one.digest} is not in this repository; push it first")
             blobs.append(Blob(one.digest, one.size, UNKNOWN_ROOT))
-    for child in manifest.children:
-        if strict and missing == "refuse" and not registry.store.meta.images.is_alive(txn, repository, child.digest):
-            raise ManifestBlobUnknown(f"manifest {child.digest} is not in this repository; push it first")
     return ImageValue(
         int(registry.now() * 1000),
         manifest.media_type,
@@ -180,6 +251,30 @@ def describe(
         tuple(dict.fromkeys(child.digest for child in manifest.children)),
         None if manifest.subject is None else manifest.subject.digest,
         manifest.artifact_type,
+    )
+
+
+def _require_named(
+    registry: Registry, txn: ReadTxn, number: int, name: RepositoryName, prepared: PreparedManifest
+) -> None:
+    """Raise ``ManifestBlobUnknown`` where what has to be in the repository first is not."""
+    meta, manifest, missing = registry.store.meta, prepared.manifest, registry.settings.missing_content
+    if missing != "allow":
+        named = [one.digest for one in manifest.blobs if not one.is_foreign]
+        absent = [one for one in named if meta.blobs.visible(txn, number, one) is None]
+        if absent:
+            raise ManifestBlobUnknown(_absent("Layers", absent, name, registry))
+    if missing == "refuse":
+        children = dict.fromkeys(child.digest for child in manifest.children)
+        absent = [one for one in children if not meta.images.is_alive(txn, number, one)]
+        if absent:
+            raise ManifestChildUnknown(_absent("Images", absent, name, registry))
+
+
+def _absent(kind: str, digests: list[Digest], name: RepositoryName, registry: Registry) -> str:
+    return (
+        f"{kind} with digests '[{', '.join(digests[:_SHOWN])}]' required for pushing image into repository with name "
+        f"'{name}' in the registry with id '{registry.name.account}' do not exist"
     )
 
 
@@ -228,7 +323,7 @@ async def open_manifest(
     if found is None:
         with registry.store.meta.read() as txn:
             repository(registry, txn, name)
-        raise ManifestUnknown(f"no manifest {reference} in {name}")
+        raise ManifestUnknown(REQUESTED)
     return found
 
 
@@ -256,40 +351,6 @@ async def read_large(registry: Registry, content: Chunked) -> bytes:
     finally:
         store.leases.release(row.number)
     return b"".join(parts)
-
-
-async def delete_image(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> None:
-    """Delete an image and every tag that points at it; where they are many, tags go first, some hundreds at a time.
-
-    Raises:
-        Denied: without ``ecr:BatchDeleteImage``.
-        NameUnknown, ManifestUnknown: there is none.
-        ImageInUse: an index names it, and indexes have to be whole here.
-    """
-    registry.authorize(caller, "ecr:BatchDeleteImage", name)
-    meta = registry.store.meta
-
-    def run(txn: WriteTxn) -> bool:
-        row = repository(registry, txn, name)
-        state = meta.images.get(txn, row.number, digest)
-        if state is None or not state.dots:
-            raise ManifestUnknown(f"no manifest {digest} in {name}")
-        if registry.settings.missing_content == "refuse" and meta.images.is_child(txn, row.number, digest):
-            raise ImageInUse(f"an index names {digest}; delete that first")
-        tags = meta.tags.pointing_at(txn, row.number, digest, limit=_TAGS + 1)
-        is_last = len(tags) <= _TAGS
-
-        def entries(dot: Dot, hlc: int) -> list[Known]:
-            draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
-            deletes = tag_deletes(draft, tags[:_TAGS])
-            return [image_delete(draft, digest, state), *deletes] if is_last else deletes
-
-        commit(registry, txn, Act(caller, "ecr:BatchDeleteImage", name), entries)
-        return is_last
-
-    while not await registry.store.writer.write(run):
-        registry.changes.notify()
-    registry.changes.notify()
 
 
 def _find(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from node.registry.commit import commit_arrived
-from node.registry.draft import Draft, image_put, tag_puts
+from node.registry.draft import Draft, free_tag_puts, image_put, tag_place
 from node.registry.freshness import note_checked
 from node.registry.images import PreparedManifest, add_content, describe, written
 from node.registry.registry import Registry
@@ -69,7 +69,7 @@ async def take_image(
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
             images = [
-                image_put(draft, one.digest, describe(registry, txn, row.number, one, strict=False))
+                image_put(draft, one.digest, describe(registry, txn, row.number, one))
                 for one in (manifests if is_new else ())
             ]
             if not images and not registry.store.meta.images.is_alive(txn, row.number, announcement.digest):
@@ -102,11 +102,19 @@ def _require_blobs(registry: Registry, txn: WriteTxn, prepared: PreparedManifest
 
 
 def _tag_put(draft: Draft, announcement: Announcement, sent: TagSent) -> list[Known]:
-    state = draft.registry.store.meta.tags.get(draft.txn, draft.row.number, sent.tag)
-    if _outranks(state, sent):
-        return []  # It was moved here later: that stays.
+    place = tag_place(draft, sent.tag)
+    if not place.takes(announcement.digest):
+        return []  # The image is here without it, as at ECR: whoever put the tag first keeps it.
+    if _outranks(place.state, sent) or (place.frozen and place.held is not None):
+        return []  # It was moved here later, or is where it has to stay.
     value = next_tag_value(
-        state, announcement.digest, hlc=sent.hlc, node=sent.node, frozen=sent.frozen, by=sent.by, dot=draft.dot
+        place.state,
+        announcement.digest,
+        hlc=sent.hlc,
+        node=sent.node,
+        frozen=place.frozen,
+        by=sent.by,
+        dot=draft.dot,
     )
     return [TagPut(TagKey(draft.name, draft.row.state.life, sent.tag), value)]
 
@@ -115,7 +123,7 @@ def _outranks(state: TagState | None, sent: TagSent) -> bool:
     if state is None or state.current is None:
         return False
     value = state.current.value
-    return value.frozen or (value.generation, value.hlc, value.node) >= (sent.generation, sent.hlc, sent.node)
+    return (value.generation, value.hlc, value.node) >= (sent.generation, sent.hlc, sent.node)
 
 
 async def keep_manifest(
@@ -144,13 +152,16 @@ async def keep_manifest(
         row = replicated_repository(registry, txn, caller, name, "PULL_THROUGH_CACHE")
         show_blobs(registry, txn, row, prepared)
         add_content(registry, txn, prepared, contents)
-        value = describe(registry, txn, row.number, prepared, strict=False)
+        value = describe(registry, txn, row.number, prepared)
         roots = {one.digest: one for one in blobs}
         value = msgspec.structs.replace(value, blobs=tuple(roots.get(one.digest, one) for one in value.blobs))
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
-            return [image_put(draft, prepared.digest, value), *tag_puts(draft, [tag] if tag else [], prepared.digest)]
+            return [
+                image_put(draft, prepared.digest, value),
+                *free_tag_puts(draft, [tag] if tag else [], prepared.digest),
+            ]
 
         commit_arrived(registry, txn, Act(caller, "ecr:BatchImportUpstreamImage", name), arrival, entries)
         if tag is not None:

@@ -122,6 +122,7 @@ class Registry:
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     sessions: dict[bytes, Session] = field(default_factory=dict)  # Uploads in memory, by id.
     incoming: Incoming = field(default_factory=Incoming)  # Manifests in memory, before they are stored.
+    room: dict[int, int] = field(default_factory=dict)  # For images, by number of a repository: see ``quotas``.
     abandoned: set[int] = field(default_factory=set)  # Blob numbers that perhaps nothing names: see ``orphans``.
     checking: Checking = field(default_factory=Checking)
     repairs: Repairs = field(default_factory=Repairs)

@@ -2,6 +2,7 @@
 
 from node.registry.commit import commit
 from node.registry.draft import Draft, tag_deletes
+from node.registry.images import REQUESTED
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.store.table import WriteTxn
@@ -41,7 +42,7 @@ async def delete_tag(registry: Registry, caller: Caller, name: RepositoryName, t
             return tag_deletes(Draft(registry, txn, name, row, caller.arn, dot, hlc), [tag])
 
         if commit(registry, txn, Act(caller, "ecr:BatchDeleteImage", name), entries) is None:
-            raise ManifestUnknown(f"no tag {tag} in {name}")
+            raise ManifestUnknown(REQUESTED)
 
     await registry.store.writer.write(run)
     registry.changes.notify()

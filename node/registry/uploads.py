@@ -103,7 +103,7 @@ async def finish_upload(
         found, chunk_map = await session.ingest.finish(algorithm(digest))
         if found != digest:
             await _drop(registry, upload, session.ingest.number)
-            raise DigestInvalid(f"the content has digest {found}, not {digest}")
+            raise DigestInvalid("None of the provided layer digests match the calculated layer digest")
         stored = await _commit(registry, caller, session, upload, digest, chunk_map=chunk_map)
         _forget(registry, upload)
         if not stored:  # Someone else's copy was there already.
@@ -221,7 +221,7 @@ async def _receive(registry: Registry, session: Session, upload: str, source: So
     before = session.ingest.size
     session.expected = None if source.length is None else before + source.length
     if source.start is not None and source.start != before:
-        raise UploadRange(f"the upload has {before} bytes, the part begins at {source.start}")
+        raise UploadRange(f"First byte of the layer part is {source.start} instead of {before}")
     try:
         await session.ingest.fill(source.receive_into, source.length)
         # A body without a length of its own may have more than its Content-Range says.

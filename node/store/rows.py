@@ -92,6 +92,11 @@ class Images:
         """Whether an index of the repository names this manifest."""
         return bool(self.parents.keys(txn, image_key(repository, digest), limit=1))
 
+    def naming(self, txn: ReadTxn, repository: int, digest: Digest, *, limit: int) -> list[Digest]:
+        """Return at most *limit* indexes of the repository that name this manifest."""
+        prefix = image_key(repository, digest)
+        return [unpacked(key[len(prefix) :]) for key in self.parents.keys(txn, prefix, limit=limit)]
+
     def referring(self, txn: ReadTxn, repository: int, subject: Digest, *, after: bytes, limit: int) -> list[Digest]:
         """Return at most *limit* digests of what refers to *subject*, beyond the short form *after*."""
         prefix = image_key(repository, subject)

@@ -8,7 +8,7 @@ from node.api.admin.answer import Admin, json, page, read_decoded
 from node.http.message import Request, Response
 from node.registry.catalog import describe_image, list_repositories, usage
 from node.registry.collection import collect_now
-from node.registry.images import delete_image as delete_image_by_digest
+from node.registry.deletes import delete_image as delete_image_by_digest
 from node.registry.repositories import delete_repository as delete_repository_by_name
 from node.registry.tags import delete_tag, list_tags
 from protocol.auth.caller import Caller

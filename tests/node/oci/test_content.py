@@ -86,7 +86,7 @@ async def test_a_push_says_where_and_what(door: Door) -> None:
     [
         (b"{", OCI_IMAGE, 400, "MANIFEST_INVALID"),
         (image(b"{}"), OCI_INDEX, 400, "MANIFEST_INVALID"),
-        (image(b"none"), OCI_IMAGE, 404, "MANIFEST_BLOB_UNKNOWN"),
+        (image(b"none"), OCI_IMAGE, 400, "MANIFEST_BLOB_UNKNOWN"),
         (image(b"{}", annotations={"a": "x" * 100_000}), OCI_IMAGE, 413, "SIZE_INVALID"),
     ],
 )

@@ -8,7 +8,7 @@ from node.registry.blobs import delete_blob
 from node.registry.check.findings import Checked
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
-from node.registry.images import delete_image
+from node.registry.deletes import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.registers import put_register
 from node.registry.registry import Registry

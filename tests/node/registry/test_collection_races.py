@@ -19,7 +19,7 @@ from node.registry import burial, collection
 from node.registry.blobs import open_blob, stat_blob
 from node.registry.burial import bury_step
 from node.registry.collection import collect_step
-from node.registry.images import delete_image
+from node.registry.deletes import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.receiving import show_blob

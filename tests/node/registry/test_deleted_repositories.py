@@ -11,7 +11,8 @@ from node.registry.blobs import stat_blob
 from node.registry.burial import bury_step
 from node.registry.catalog import list_repositories, usage
 from node.registry.collection import collect_now, collect_step
-from node.registry.images import delete_image, open_manifest
+from node.registry.deletes import delete_image
+from node.registry.images import open_manifest
 from node.registry.mounts import mount_blob
 from node.registry.registry import Registry
 from node.registry.replication import put_replication, replication_status
@@ -177,7 +178,7 @@ async def test_a_listing_does_not_walk_over_deleted_names(registry: Registry) ->
 async def test_an_image_with_many_tags_is_deleted_in_small_transactions(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.registry.images._TAGS", 7)
+    monkeypatch.setattr("node.registry.deletes._TAGS", 7)
     digest = await push_image(registry, SMALL, tags=tuple(f"t{number}" for number in range(30)))
     before = registry.store.writer.commits
     await delete_image(registry, ALICE, APP, digest)

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from node.registry.deletes import delete_image
 from node.registry.events import position_before, position_from, read_events
-from node.registry.images import delete_image, prepare_manifest
+from node.registry.images import prepare_manifest
 from node.registry.receiving import keep_manifest
 from node.registry.registry import Registry
 from node.registry.tags import delete_tag

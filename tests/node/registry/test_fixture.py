@@ -13,7 +13,7 @@ import pytest
 
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
-from node.registry.images import delete_image
+from node.registry.deletes import delete_image
 from node.registry.registry import Registry
 from node.registry.tags import list_tags
 from node.store.format import FORMAT

@@ -7,7 +7,8 @@ import pytest
 
 from node.registry.blobs import delete_blob, stat_blob
 from node.registry.catalog import describe_image, list_repositories
-from node.registry.images import delete_image, open_manifest
+from node.registry.deletes import delete_image
+from node.registry.images import open_manifest
 from node.registry.orphans import delete_abandoned
 from node.registry.referrers import list_referrers
 from node.registry.registry import Registry

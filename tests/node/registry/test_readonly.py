@@ -11,8 +11,9 @@ from node.registry.blobs import delete_blob, open_blob, stat_blob
 from node.registry.collection import collect_step
 from node.registry.commit import commit
 from node.registry.condition import condition
+from node.registry.deletes import delete_image
 from node.registry.gate import Gate, leaves_content
-from node.registry.images import delete_image, put_manifest
+from node.registry.images import put_manifest
 from node.registry.mounts import mount_blob
 from node.registry.readonly import clear_read_only, read_only_state, restore_gate, set_read_only
 from node.registry.registry import Registry

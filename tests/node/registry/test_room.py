@@ -11,8 +11,8 @@ from pathlib import Path
 import trio
 
 from node.registry.collection import collect_now
+from node.registry.deletes import delete_image
 from node.registry.disk import look_at_disk
-from node.registry.images import delete_image
 from node.registry.orphans import delete_abandoned
 from node.registry.registry import Registry, Settings
 from node.registry.repositories import delete_repository

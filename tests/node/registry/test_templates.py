@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from node.registry.images import delete_image, prepare_manifest
+from node.registry.deletes import delete_image
+from node.registry.images import prepare_manifest
 from node.registry.mounts import mount_blob
 from node.registry.receiving import take_image
 from node.registry.registry import Quotas, Registry, Settings

@@ -17,7 +17,7 @@ from node.registry.backup.restore import Generation, restore_store
 from node.registry.backup.run import back_up
 from node.registry.backup.source import Source, StoppedSource, Who
 from node.registry.blobs import delete_blob
-from node.registry.images import delete_image
+from node.registry.deletes import delete_image
 from node.registry.mounts import mount_blob
 from node.registry.registers import put_register
 from node.registry.registry import Registry

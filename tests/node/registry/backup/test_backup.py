@@ -21,7 +21,7 @@ from node.registry.backup.verify import verify_backup
 from node.registry.burial import bury_step
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
-from node.registry.images import delete_image
+from node.registry.deletes import delete_image
 from node.registry.registry import Registry
 from node.registry.repositories import delete_repository
 from node.registry.tags import list_tags

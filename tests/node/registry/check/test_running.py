@@ -15,7 +15,7 @@ from node.registry.burial import bury_step
 from node.registry.check import reading
 from node.registry.check.findings import Checked
 from node.registry.check.running import check_node
-from node.registry.images import delete_image
+from node.registry.deletes import delete_image
 from node.registry.registry import Registry
 from node.registry.repositories import delete_repository
 from node.store.table import WriteTxn
