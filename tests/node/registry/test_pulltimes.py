@@ -3,8 +3,8 @@
 import pytest
 import trio
 
+from node.registry.deletes import delete_image
 from node.registry.exclusions import deregister_exclusion, list_exclusions, register_exclusion
-from node.registry.images import delete_image
 from node.registry.pulltimes import last_pull, note_pull, write_pull_times
 from node.registry.registry import Quotas, Registry, Settings
 from protocol.auth.caller import Caller
