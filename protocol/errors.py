@@ -147,6 +147,24 @@ class IssuerUnreachable(Refusal):
     status, oci, ecr = 403, "DENIED", "IDPCommunicationErrorException"
 
 
+class KeyUnknown(Refusal):
+    """There is no such access key, or it may not be used."""
+
+    status, oci, ecr = 403, "DENIED", "UnrecognizedClientException"
+
+
+class CredentialsWrong(Refusal):
+    """A user name and a password that do not belong together. Says nothing of which of them is wrong."""
+
+    status, oci, ecr = 401, "UNAUTHORIZED", "UnrecognizedClientException"
+
+
+class ScopeInsufficient(Refusal):
+    """The token is not for this; a client that asks for another one may get it."""
+
+    status, oci, ecr = 401, "UNAUTHORIZED", "AccessDeniedException"
+
+
 class NameUnknown(Refusal):
     """No such repository."""
 

@@ -2,5 +2,6 @@
 
 * ``oci``    the OCI distribution API, under ``/v2/``
 * ``ecr``    the API of Amazon ECR, ``POST /``
+* ``login``  who sends a request, and ``/token``
 * ``admin``  what the command line asks of the node, on its control socket
 """

@@ -24,6 +24,8 @@ KEYS = {
     "tls_cert": "listen.tls_certificate",
     "tls_key": "listen.tls_key",
     "allow_open_network": "listen.allow_open_network",
+    "allow_plain_network": "listen.allow_plain_network",
+    "auth": "auth.mode",
 }
 """Flag -> key of the configuration."""
 
@@ -33,7 +35,8 @@ KEYS = {
         "entrepot serve",
         "entrepot serve --data a --listen 127.0.0.1:5001 --peer-listen 127.0.0.1:6001",
         "entrepot serve --config /etc/entrepot.toml",
-        "entrepot serve --listen 0.0.0.0:443 --tls-cert server.pem --tls-key server.key --allow-open-network",
+        "entrepot serve --listen 0.0.0.0:443 --tls-cert server.pem --tls-key server.key",
+        "entrepot serve --auth required",
     )
 )
 @click.option("--config", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="TOML file.")
@@ -43,7 +46,9 @@ KEYS = {
 @click.option("--advertise", metavar="HOST:PORT", help="Where other nodes reach --peer-listen from outside.")
 @click.option("--tls-cert", metavar="F", help="Certificate chain for clients, PEM.")
 @click.option("--tls-key", metavar="F", help="Its key, PEM.")
-@click.option("--allow-open-network", is_flag=True, help="Listen off loopback although nobody has to log in.")
+@click.option("--auth", type=click.Choice(["auto", "open", "required"]), help="Whether callers have to log in.")
+@click.option("--allow-open-network", is_flag=True, help="Listen off loopback and let everyone there do everything.")
+@click.option("--allow-plain-network", is_flag=True, help="Take passwords off loopback without TLS (behind a proxy).")
 @click.option("--hints/--no-hints", default=None, help="Print how to push and pull; on a terminal that is the default.")
 @json_option
 def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object) -> None:

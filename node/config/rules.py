@@ -15,7 +15,7 @@ def faults(config: Config) -> Iterator[Fault]:
     listen = config.listen
     yield from _addresses(listen)
     yield from _tls(listen)
-    yield from _open_network(listen)
+    yield from _network(config)
     yield from _peer(listen)
     if config.public.host is not None and config.public.host in listen.public_hosts:
         yield (
@@ -40,14 +40,35 @@ def _tls(listen: ListenSettings) -> Iterator[Fault]:
         yield "listen.tls_certificate", "missing beside listen.tls_key (--tls-cert)"
 
 
-def _open_network(listen: ListenSettings) -> Iterator[Fault]:
-    exposed = ", ".join(one for one in listen.address if not is_loopback(one))
-    if exposed and not listen.allow_open_network:
+def requires_authentication(config: Config) -> bool:
+    """Whether callers have to say who they are."""
+    if config.auth.mode != "auto":
+        return config.auth.mode == "required"
+    return bool(_exposed(config.listen)) and not config.listen.allow_open_network
+
+
+def _exposed(listen: ListenSettings) -> str:
+    return ", ".join(one for one in listen.address if not is_loopback(one))
+
+
+def _network(config: Config) -> Iterator[Fault]:
+    listen, exposed = config.listen, _exposed(config.listen)
+    if not exposed:
+        return
+    if not requires_authentication(config):
+        if not listen.allow_open_network:
+            yield (
+                "auth.mode",
+                f"{exposed} can be reached from other machines, and everyone there could push, pull and delete. Leave "
+                "auth.mode as it is, so that callers have to log in; or, where that is meant, say --allow-open-network "
+                "(listen.allow_open_network = true)",
+            )
+    elif listen.tls_certificate is None and not listen.allow_plain_network:
         yield (
-            "listen.address",
-            f"{exposed} can be reached from other machines, and this version cannot yet tell who may do what: everyone "
-            "there could push, pull and delete. Listen on 127.0.0.1 or [::1]; or, where that is meant, say "
-            "--allow-open-network (listen.allow_open_network = true), better with --tls-cert and --tls-key",
+            "listen.tls_certificate",
+            f"missing: {exposed} can be reached from other machines, and passwords would go there as they are. Name a "
+            "certificate (--tls-cert and --tls-key); or behind a proxy that ends TLS say --allow-plain-network; or let "
+            "everyone in with --allow-open-network",
         )
 
 

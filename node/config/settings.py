@@ -47,6 +47,21 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_open_network: Annotated[
         bool, Meta(description="Let everyone who reaches an address off loopback push, pull and delete.")
     ] = False
+    allow_plain_network: Annotated[
+        bool, Meta(description="Take credentials without TLS off loopback, as behind a proxy that ends TLS.")
+    ] = False
+
+
+class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[auth]``."""
+
+    mode: Annotated[
+        Literal["auto", "open", "required"],
+        Meta(
+            description="Whether callers have to say who they are: open takes everyone for root; auto is open on "
+            "loopback addresses alone, or with listen.allow_open_network."
+        ),
+    ] = "auto"
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,6 +238,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     node: NodeSettings = NodeSettings()
     listen: ListenSettings = ListenSettings()
+    auth: AuthSettings = AuthSettings()
     registry: RegistrySettings = RegistrySettings()
     quotas: QuotaSettings = QuotaSettings()
     public: PublicSettings = PublicSettings()

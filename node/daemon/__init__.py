@@ -6,6 +6,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``main``       the process: log, identity, the tree of nurseries
 * ``doors``      the ports and the control socket
 * ``clients``    what the client port serves
+* ``access``     who may come in there
 * ``observing``  what is counted, logged and traced of each request
 * ``certificate``  what clients are shown, and its replacement
 * ``signals``    TERM, INT, HUP

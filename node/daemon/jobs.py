@@ -3,7 +3,9 @@
 from functools import partial
 from random import SystemRandom
 
+from node.config.rules import requires_authentication
 from node.config.settings import Config
+from node.daemon.access import root_caller
 from node.daemon.heap import trim_heap_forever
 from node.daemon.peering import Peering
 from node.daemon.reload import Reloader
@@ -14,6 +16,7 @@ from node.jobs.expiry import expire_forever
 from node.jobs.pulltimes import write_pull_times_forever
 from node.jobs.repair import repair_forever
 from node.jobs.scrub import DAY, Pace, scrub_forever
+from node.jobs.tokenkeys import rotate_forever
 from node.jobs.webhooks import deliver_forever
 from node.registry.deliveries import Connect
 from node.registry.registry import Registry
@@ -33,10 +36,17 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "repair": partial(repair_forever, registry),
         "disk": partial(watch_disk_forever, registry),
         "pull-times": partial(write_pull_times_forever, registry),
+        **_of_logins(registry, running.config),
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),
     }
+
+
+def _of_logins(registry: Registry, config: Config) -> dict[str, Job]:
+    if not requires_authentication(config):
+        return {}
+    return {"token-keys": partial(rotate_forever, registry, root_caller(registry))}
 
 
 def _pace(config: Config) -> Pace:

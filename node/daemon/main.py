@@ -20,9 +20,10 @@ from node.api.admin.routes import admin_application
 from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
 from node.config.settings import Config
+from node.daemon.access import Access, open_access
 from node.daemon.activity import Watcher
 from node.daemon.certificate import ClientCertificate
-from node.daemon.clients import client_application
+from node.daemon.clients import Shown, client_application
 from node.daemon.clock import WallClock
 from node.daemon.control import backup_control, peer_control
 from node.daemon.doctor.running import Doctor
@@ -133,7 +134,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look, doctor.examine)
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
-                clients = _clients(registry, identity, running, Health(ready, metrics.render), metrics)
+                login = await open_access(registry, config)
+                clients = _clients(registry, login, identity, running, Health(ready, metrics.render), metrics)
                 doors = _doors(listeners, clients, peering, control)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, shown)
@@ -222,10 +224,13 @@ def _certificates(identity: Identity, certificate: ClientCertificate) -> dict[st
     return shown
 
 
-def _clients(registry: Registry, identity: Identity, running: Running, health: Health, metrics: Metrics) -> Application:
+def _clients(
+    registry: Registry, login: Access, identity: Identity, running: Running, health: Health, metrics: Metrics
+) -> Application:
     recent = RecentManifests(lambda: registry.store.writer.commits)
     metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
-    return client_application(registry, identity, running, health, recent, partial(_alarm, registry))
+    shown = Shown(health, recent, partial(_alarm, registry))
+    return client_application(registry, login, identity, running, shown)
 
 
 def _doors(listeners: Listeners, clients: Application, peering: Peering, admin: Admin) -> list[Door]:

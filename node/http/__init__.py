@@ -5,6 +5,7 @@ connection, whatever the protocol. Every limit on what a stranger may cost is ap
 called, and answered with the protocol's own error. A connection may end in any exception without ending the server.
 
 * ``message``       what a handler is given and what it returns
+* ``entrance``      who sends a request: what every application asks first
 * ``limits``        every limit, with its reason
 * ``serve``         accept, serve, drain
 * ``listen``        the sockets to accept on

@@ -42,6 +42,7 @@ class Head:
     expects_continue: bool
     version: str  # ``1.1`` or ``1.0``.
     size: int  # Bytes that it had.
+    target: str  # As it came.
 
 
 class _Fields:
@@ -104,7 +105,8 @@ def parse_head(raw: bytes, limits: Limits) -> Head:
     length = _body_length(headers, version)
     if "upgrade" in headers and length != 0:
         raise Rejected(400, "an Upgrade with a body")
-    path, query = parse_target(fields.url.decode("latin-1"), limits)
+    target = fields.url.decode("latin-1")
+    path, query = parse_target(target, limits)
     return Head(
         method,
         path,
@@ -116,6 +118,7 @@ def parse_head(raw: bytes, limits: Limits) -> Head:
         "expect" in headers and _expects_continue(headers["expect"], version),
         version,
         len(raw),
+        target,
     )
 
 

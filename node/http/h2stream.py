@@ -254,7 +254,8 @@ class Stream:
         request.method = pseudo.get(":method", "")
         if request.method not in METHODS:
             raise Rejected(501, "no such method here")
-        request.path, request.query = parse_target(pseudo.get(":path", ""), limits)
+        request.target = pseudo.get(":path", "")
+        request.path, request.query = parse_target(request.target, limits)
         request.host = parse_host(pseudo.get(":authority", headers.get("host", "")))
         request.headers = headers
         self.body.length = _length(headers)

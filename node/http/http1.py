@@ -167,6 +167,7 @@ class Http1Connection:
             transport.client,
             request_id(),
             transport.certificate,
+            target=head.target,
         )
         self._outgoing.sent = 0
         status = 499

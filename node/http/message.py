@@ -49,6 +49,7 @@ class Request(msgspec.Struct):
     certificate: bytes | None = None  # The client's certificate in DER, where TLS asked for one.
     params: dict[str, str] = {}  # What the router took out of the path.
     route: str = ""  # The pattern that the path fits, once an application has found it.
+    target: str = ""  # As it came, percent-encoded, with its query.
     span: Span | None = None  # What of a trace the request is; ends when it is observed.
 
     def parameters(self, name: str) -> list[str]:

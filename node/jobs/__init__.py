@@ -2,6 +2,7 @@
 
 * ``expiry``      drops uploads that nobody feeds any more
 * ``collection``  frees what nothing needs any more
+* ``tokenkeys``   makes the next key that signs tokens
 * ``webhooks``    tells those who asked what happened
 * ``scrub``       reads all that is stored, and compares it
 * ``repair``      mends what is found damaged

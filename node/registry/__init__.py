@@ -10,6 +10,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``condition``     whether pushes are taken, and why not
 * ``transfers``     blobs that are being read
 * ``activity``      all blobs on their way, for whoever watches
+* ``authentication``  who sends a request
 * ``identity``      users, groups, roles, their policies and keys
 * ``vault``         the registry's key, for what nobody may read who has the disk alone
 * ``session``       one upload in memory

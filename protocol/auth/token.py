@@ -38,7 +38,7 @@ class Access(msgspec.Struct, frozen=True):
     """What a token may be used for at most."""
 
     name: str  # Of a repository; ``*``: the catalog.
-    life: str  # Creation id of the repository, hexadecimal; empty where there was none.
+    life: str  # Of the repository when the token was issued, a number; 0 where there was none.
     actions: tuple[str, ...]  # ``pull``, ``push``, ``delete``, ``*``.
 
 
@@ -47,13 +47,15 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     iss: str
     aud: str
-    sub: str  # ARN of the principal; ``*``: anonymous.
+    sub: str  # Unique id of the principal, with ``:SESSION`` of a role; empty: root; ``*``: anonymous.
     gen: _Seconds  # Of the principal: one that was raised since makes the token void.
     iat: _Seconds
     nbf: _Seconds
     exp: _Seconds
     jti: str
     access: tuple[Access, ...]
+    pol: str = ""  # Policy of the session, JSON text, or nothing.
+    tags: tuple[tuple[str, str], ...] = ()  # Of the session.
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

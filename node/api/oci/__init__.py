@@ -2,6 +2,7 @@
 
 * ``door``       what a handler is given
 * ``answer``     runs a handler and turns a ``Refusal`` into an OCI error
+* ``challenges``  a refusal as the client sees it: how it logs in, where that would help
 * ``content``    bodies, ranges and conditions: what GET of a manifest and of a blob share
 * ``manifests``  ``/v2/<name>/manifests/<reference>``
 * ``blobs``      ``/v2/<name>/blobs/<digest>``

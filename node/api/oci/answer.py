@@ -16,7 +16,13 @@ _DAMAGED = b'{"errors":[{"code":"UNKNOWN","message":"what is stored here is dama
 
 
 async def answer(
-    handler: Handler, registry: Registry, caller: Caller, request: Request, *, damaged: Callable[[Damaged], None]
+    handler: Handler,
+    registry: Registry,
+    caller: Caller,
+    request: Request,
+    *,
+    damaged: Callable[[Damaged], None],
+    refuse: Callable[[Refusal], Response],
 ) -> Response:
     """Return what *handler* returns, or the error it raised; a bug passes through.
 
@@ -25,12 +31,13 @@ async def answer(
         registry: that the door belongs to.
         caller: who asks.
         request: what is asked.
+        refuse: returns the answer for a refusal.
         damaged: told of stored bytes that failed their check; the client gets a 500 without details.
     """
     try:
         return await handler(registry, caller, request)
     except Refusal as refusal:
-        return refused(refusal)
+        return refuse(refusal)
     except Damaged as error:
         damaged(error)
         return Response(500, (("content-type", "application/json"), VERSION), _DAMAGED)

@@ -5,24 +5,23 @@ effect decides (a PUT that moves a tag), the use case asks for more.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import partial
 
 from node.api.oci import blobs, health, listings, manifests, uploads
 from node.api.oci.answer import VERSION, answer, refused
+from node.api.oci.challenges import refuse
 from node.api.oci.door import Handler, Health
 from node.api.oci.recent import RecentManifests
+from node.http.entrance import Entrance
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
 from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.auth.public import inside_path
-from protocol.errors import Damaged, NameUnknown, Refusal, Unsupported
+from protocol.errors import Damaged, NameUnknown, Refusal, SignatureMissing, Unsupported
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
-
-CallerOf: TypeAlias = Callable[[Request], Caller]
-"""Who sends this request; raises a ``Refusal`` where that cannot be told."""
 
 _READS = frozenset({"GET", "HEAD"})
 _MANIFEST = "/v2/{name}/manifests/{reference}"
@@ -31,8 +30,10 @@ _UPLOADS = "/v2/{name}/blobs/uploads/"
 _UPLOAD = "/v2/{name}/blobs/uploads/{upload}"
 
 
-async def get_base(_registry: Registry, _caller: Caller, _request: Request) -> Response:
-    """``GET /v2/``: 200, this is a registry."""
+async def get_base(_registry: Registry, caller: Caller, _request: Request) -> Response:
+    """``GET /v2/``: 200, this is a registry, and it knows who asks, or gave nobody in particular a token."""
+    if not caller.account and caller.access is None:
+        raise SignatureMissing("authentication required")
     return Response(200, (("content-type", "application/json"), VERSION), b"{}")
 
 
@@ -64,7 +65,7 @@ def oci_application(
     health_of: Health,
     recent: RecentManifests,
     *,
-    caller_of: CallerOf,
+    entrance: Entrance,
     damaged: Callable[[Damaged], None],
 ) -> Application:
     """Return what the client port serves."""
@@ -77,22 +78,26 @@ def oci_application(
             request.path = inside_path(public, account, request.host, request.path)
         known = recent.get(request) if request.method in _READS else None
         if known is not None:
-            return _repeated(registry, caller_of, request, *known)
+            response = _repeated(registry, entrance, request, *known)
+            if response is not None:
+                return response
         match router.match(request.method, request.path):
             case NotFound():
-                return _beside(request, health_of)
+                return await _beside(registry, entrance, request, health_of)
             case MethodNotAllowed(allowed):
                 refusal = Unsupported(f"{request.method} is not for this; allowed: {', '.join(allowed)}")
                 refusal.headers = (("allow", ", ".join(allowed)),)
                 return refused(refusal)
             case found:
                 request.params, request.route = found.params, found.route.pattern
-                before = writer.commits
+                before, caller = writer.commits, None
                 try:
-                    caller = caller_of(request)
+                    caller = entrance.known(request) or await entrance.identify(request, b"")
                 except Refusal as refusal:
-                    return refused(refusal)
-                response = await answer(found.route.handler, registry, caller, request, damaged=damaged)
+                    return refuse(entrance, request, None, refusal)
+                refusing = partial(refuse, entrance, request, caller)
+                handler = found.route.handler
+                response = await answer(handler, registry, caller, request, damaged=damaged, refuse=refusing)
                 if found.route.pattern == _MANIFEST and request.method in _READS:
                     recent.put(request, before, RepositoryName(found.params["name"]), response)
                 return response
@@ -102,31 +107,41 @@ def oci_application(
 
 def _repeated(
     registry: Registry,
-    caller_of: CallerOf,
+    entrance: Entrance,
     request: Request,
     name: RepositoryName,
     digest: Digest,
     response: Response,
-) -> Response:
-    """Answer as before, if the caller may have it."""
+) -> Response | None:
+    """Answer as before, if the caller may have it; ``None`` where it takes longer to tell who that is."""
+    caller = None
     try:
-        caller = caller_of(request)
+        caller = entrance.known(request)
+        if caller is None:
+            return None
         registry.authorize(caller, "ecr:BatchGetImage", name)
     except Refusal as refusal:
-        return refused(refusal)
+        request.params = {"name": name}
+        return refuse(entrance, request, caller, refusal)
     if request.method == "GET":
         note_pull(registry, caller, name, digest)
     return response
 
 
-def _beside(request: Request, health_of: Health) -> Response:
-    if request.method in {"GET", "HEAD"}:
+async def _beside(registry: Registry, entrance: Entrance, request: Request, health_of: Health) -> Response:
+    if request.method in _READS:
         match request.path:
             case "/healthz":
                 return health.get_healthz(request)
             case "/readyz":
                 return health.get_readyz(health_of, request)
             case "/metrics":
+                caller = None
+                try:
+                    caller = await entrance.identify(request, b"")
+                    registry.authorize(caller, "entrepot:ReadMetrics", None)
+                except Refusal as refusal:
+                    return refuse(entrance, request, caller, refusal)
                 return health.get_metrics(health_of)
             case _:
                 pass

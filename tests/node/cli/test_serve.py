@@ -98,6 +98,6 @@ def test_wrong_flags(run: Shell) -> None:
 def test_every_flag_is_a_key_of_the_configuration() -> None:
     values = {
         "listen.address": ("127.0.0.1:0",), "listen.peer": "127.0.0.1:0", "listen.advertise": "example.com:1",
-        "listen.allow_open_network": True,
+        "listen.allow_open_network": True, "listen.allow_plain_network": True, "auth.mode": "required",
     }  # fmt: skip
     assert load(None, {}, {key: values.get(key, "x") for key in KEYS.values()}).listen.tls_key == "x"

@@ -110,7 +110,8 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         ("[[listen]]\npeer = 1\n", "): has to be a table: [listen]"),
         (
             "zebra = 5\n",
-            ", line 1): unknown; the sections are node, listen, registry, quotas, public, limits, log, scrub, tracing",
+            ", line 1): unknown; the sections are node, listen, auth, registry, quotas, public, limits, log, scrub, "
+            "tracing",
         ),
         ('listen.address = []\n', ", line 1): '[]' is not a list of 1 to 16 texts"),
         ('listen = { address = ["x"] }\n', ", line 1): not an address: 'x'"),
@@ -151,7 +152,9 @@ def test_a_variable_that_is_wrong_is_named(environ: dict[str, str], problem: str
     [
         ({"listen.advertise": "a"}, "listen.advertise (command line): not an address"),
         ({"listen.address": "0.0.0.0:5000"}, "--allow-open-network"),
-        ({"listen.address": "0.0.0.0:5000", **TLS}, "--allow-open-network"),
+        ({"listen.address": "0.0.0.0:5000"}, "--allow-plain-network"),
+        ({"listen.address": "0.0.0.0:5000", "auth.mode": "open", **TLS}, "--allow-open-network"),
+        ({"listen.address": "0.0.0.0:5000", "auth.mode": "some"}, "auth.mode"),
         ({"listen.address": "127.0.0.1:1,example.com:2"}, "example.com:2 can be reached"),
         ({"listen.tls_key": "k"}, "listen.tls_certificate: missing"),
         ({"listen.tls_certificate": "k"}, "listen.tls_key: missing"),
@@ -184,6 +187,9 @@ def test_what_does_not_go_together(overrides: dict[str, object], problem: str) -
         {"tracing.endpoint": "http://[::1]:4318"},
         {"listen.address": "0.0.0.0:5000", "listen.allow_open_network": True, **TLS},
         {"listen.address": "[::]:5000", "listen.allow_open_network": True},
+        {"listen.address": "[::]:5000", **TLS},
+        {"listen.address": "[::]:5000", "listen.allow_plain_network": True},
+        {"auth.mode": "required"},
         {"listen.address": "127.0.0.1:0,127.0.0.1:0,[::1]:5000,localhost:5000,127.9.9.9:1"},
         {"listen.peer": "10.0.0.1:6000"},
         {"listen.peer": "[::]:6000", "listen.advertise": "node.example.com:6000"},

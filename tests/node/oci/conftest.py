@@ -9,9 +9,11 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 import trio
 
+from node.api.login.entrance import challenge
 from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
+from node.http.entrance import Entrance
 from node.http.message import Application, Pieces, Request, Response
 from node.registry.condition import Condition
 from node.registry.registry import Registry
@@ -118,13 +120,18 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 def door_of(registry: Registry, world: World) -> Door:
     door: Door
 
-    def caller_of(_request: Request) -> Caller:
+    def known(_request: Request) -> Caller:
         if door.caller is None:
             raise Denied("say who you are")
         return door.caller
 
+    async def identify(request: Request, _body: bytes) -> Caller:
+        return known(request)
+
+    entrance = Entrance(known, identify, challenge, is_open=False)
+
     health = Health(lambda: door.condition, lambda: b"metrics 1\n")
     door = Door(registry, world, None)  # type: ignore[arg-type]  # It and the application need each other.
     recent = RecentManifests(lambda: registry.store.writer.commits)
-    door.application = oci_application(registry, health, recent, caller_of=caller_of, damaged=door.damaged.append)
+    door.application = oci_application(registry, health, recent, entrance=entrance, damaged=door.damaged.append)
     return door

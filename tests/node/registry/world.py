@@ -36,7 +36,8 @@ from protocol.sync.record import Record
 
 ACCOUNT = Account("111111111111")
 HERE = RegistryName(ACCOUNT, Region("eu-west-1"))
-ALICE, EVE = Caller("arn:aws:iam::111111111111:user/alice", ACCOUNT), Caller("*", "")
+ALICE = Caller("arn:aws:iam::111111111111:user/alice", ACCOUNT)
+EVE = Caller("arn:aws:iam::111111111111:user/eve", ACCOUNT)  # Whom nobody allows anything.
 APP, OTHER = RepositoryName("team/app"), RepositoryName("other")
 TAG = TagName("1.27")
 DAY = 86_400.0

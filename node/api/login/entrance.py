@@ -1,0 +1,77 @@
+"""Credentials in a request, of every kind, become a caller."""
+
+from collections.abc import Iterable
+
+from node.api.login.credentials import Basic, Bearer, Nothing, Signed, shown
+from node.http.entrance import Entrance
+from node.http.message import Request
+from node.registry.authentication.bearer import BearerTokens
+from node.registry.authentication.passwords import Passwords
+from node.registry.authentication.signatures import authenticate_signature
+from node.registry.authentication.subjects import ANONYMOUS, Client, caller_of_subject
+from node.registry.registry import Registry
+from protocol.auth.caller import Caller, root_of
+from protocol.auth.challenge import Scope, basic_challenge, bearer_challenge
+from protocol.auth.sigv4 import Request as SignedRequest
+
+SERVICES = ("ecr", "ecr-public", "sts", "entrepot")
+_BASIC_SERVICE = "ecr.amazonaws.com"  # What clients of ECR have seen.
+
+
+def client_of(request: Request) -> Client:
+    """Return where *request* comes from."""
+    return Client(request.client, request.id, request.scheme == "https")
+
+
+def open_entrance(registry: Registry) -> Entrance:
+    """Return the entrance of a node that is open: everyone is root, and what they show is not looked at."""
+    account = registry.name.account
+    root = root_of(account)
+
+    def known(request: Request) -> Caller:
+        return Caller(root, account, request.client, request.id, is_secure=request.scheme == "https")
+
+    async def identify(request: Request, _body: bytes) -> Caller:
+        return known(request)
+
+    return Entrance(known, identify, challenge, is_open=True)
+
+
+def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwords) -> Entrance:
+    """Return the entrance of a node whose callers have to say who they are; nobody is the anonymous caller."""
+
+    def known(request: Request) -> Caller | None:
+        header = request.headers.get("authorization", "")
+        return bearer.known(header[7:], client_of(request)) if header.startswith("Bearer ") else None
+
+    async def identify(request: Request, body: bytes) -> Caller:
+        client = client_of(request)
+        match shown(request):
+            case Bearer(token):
+                return bearer.authenticate(token, client)
+            case Basic(name, password):
+                return await passwords.authenticate(name, password, client)
+            case Signed():
+                return authenticate_signature(registry, signed_request(request), body, client, services=SERVICES)
+            case Nothing():
+                return caller_of_subject(registry, ANONYMOUS, client)
+
+    return Entrance(known, identify, challenge, is_open=False)
+
+
+def challenge(request: Request, scopes: Iterable[Scope]) -> tuple[tuple[str, str], ...]:
+    """Return how a client logs in: by a token of this very host and port, or by name and password."""
+    base = f"{request.scheme}://{request.host}"
+    return (
+        ("www-authenticate", bearer_challenge(f"{base}/token", request.host, scopes)),
+        ("www-authenticate", basic_challenge(f"{base}/", _BASIC_SERVICE)),
+    )
+
+
+def signed_request(request: Request) -> SignedRequest:
+    """Return what was signed, as it came."""
+    path, _, query = request.target.partition("?")
+    headers = list(request.headers.items())
+    if "host" not in request.headers:  # HTTP/2 has it under another name.
+        headers.append(("host", request.host))
+    return SignedRequest(request.method, path, query, headers)

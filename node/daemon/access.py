@@ -1,0 +1,42 @@
+"""Who may come in: everyone, or those who say who they are."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from node.api.login.entrance import guarded_entrance, open_entrance
+from node.api.login.token import token_application
+from node.config.rules import requires_authentication
+from node.config.settings import Config
+from node.http.entrance import Entrance
+from node.http.message import Application
+from node.registry.authentication.bearer import BearerTokens
+from node.registry.authentication.passwords import Passwords
+from node.registry.authentication.tokenkeys import rotate_token_keys
+from node.registry.registry import Registry
+from protocol.auth.caller import Caller, root_of
+from protocol.errors import Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the client port knows its callers."""
+
+    entrance: Entrance
+    tokens: Application | None
+    """What serves ``/token``, where anyone has to log in."""
+
+
+async def open_access(registry: Registry, config: Config) -> Access:
+    """Return how callers are known; where they have to log in, there is a key to sign their tokens with."""
+    if not requires_authentication(config):
+        return Access(open_entrance(registry), None)
+    with suppress(Busy):  # Nobody gets a bearer token then; the job tries again.
+        await rotate_token_keys(registry, root_caller(registry))
+    bearer, passwords = BearerTokens(registry), Passwords(registry)
+    entrance = guarded_entrance(registry, bearer, passwords)
+    return Access(entrance, token_application(registry, entrance, bearer, passwords))
+
+
+def root_caller(registry: Registry) -> Caller:
+    """Return the root of the registry's account, as whom the node itself acts."""
+    return Caller(root_of(registry.name.account), registry.name.account)

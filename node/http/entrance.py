@@ -1,0 +1,29 @@
+"""Who sends a request: what every application of the client port asks before anything else."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from node.http.message import Request
+from protocol.auth.caller import Caller
+from protocol.auth.challenge import Scope
+
+Known: TypeAlias = Callable[[Request], Caller | None]
+"""Who sends this request, where that can be told at once; raises a ``Refusal`` where what it shows is over."""
+
+Identify: TypeAlias = Callable[[Request, bytes], Awaitable[Caller]]
+"""Who sends this request with this body, however long that takes; raises a ``Refusal`` where it shows nothing good."""
+
+Challenge: TypeAlias = Callable[[Request, Iterable[Scope]], tuple[tuple[str, str], ...]]
+"""The headers of a 401, which tell a client how it logs in for these scopes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What a front door is given to know its callers by."""
+
+    known: Known
+    identify: Identify
+    challenge: Challenge
+    is_open: bool
+    """Whether everyone is root here, whatever they show."""

@@ -1,0 +1,138 @@
+"""Bearer tokens of OCI clients: issued for what was asked and is allowed, known again, and checked each time."""
+
+from collections.abc import Iterable, Mapping
+
+from node.registry.authentication.authorization import Issued, open_subject, seal_subject
+from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of
+from node.registry.authentication.tokenkeys import TokenKeys
+from node.registry.registry import Registry
+from protocol.auth import token as jwt
+from protocol.auth.caller import Access, Caller
+from protocol.auth.challenge import Scope
+from protocol.errors import Denied, TokenInvalid
+from protocol.oci.names import RepositoryName
+
+LIFETIME = 900  # Seconds.
+REFRESH_LIFETIME = 30 * 86_400  # Seconds.
+_REFRESH = "refresh tokens"
+_MOST = 4096  # Tokens that are known again without another look at their signature.
+
+_PULL = ("BatchGetImage", "GetDownloadUrlForLayer", "BatchCheckLayerAvailability", "ListImages", "ListImageReferrers")
+_IMPORT = ("BatchImportUpstreamImage", "CreateRepository")
+_PUSH = (
+    "BatchCheckLayerAvailability",
+    "InitiateLayerUpload",
+    "UploadLayerPart",
+    "CompleteLayerUpload",
+    "PutImage",
+    "CreateRepository",
+)
+_OF: Mapping[str, tuple[str, ...]] = {
+    "pull": (*_PULL, *_IMPORT),
+    "push": _PUSH,
+    "delete": ("BatchDeleteImage",),
+    "*": (*_PULL, *_IMPORT, *_PUSH, "BatchDeleteImage", "DescribeRepositories"),
+}
+"""What a token for an action of a scope may be used for."""
+
+_ASKED: Mapping[str, str] = {
+    "pull": "ecr:BatchGetImage",
+    "push": "ecr:InitiateLayerUpload",
+    "delete": "ecr:BatchDeleteImage",
+}
+"""What the policies are asked for before a token is issued for an action."""
+
+
+class BearerTokens:
+    """Issues tokens and knows them again; one for each process."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._keys = TokenKeys(registry)
+        self._known: dict[str, tuple[Subject, tuple[Access, ...], float]] = {}
+        self._name = f"entrepot {registry.name}"
+
+    def issue(self, caller: Caller, scopes: Iterable[Scope]) -> Issued:
+        """Return a token for as much of *scopes* as *caller* is allowed."""
+        registry, now = self._registry, int(self._registry.now())
+        subject = subject_of(registry, caller)
+        granted = (_granted(registry, caller, scope) for scope in scopes)
+        claims = jwt.Claims(
+            iss=self._name,
+            aud=self._name,
+            sub=f"{subject.user_id}:{subject.session}" if subject.session else subject.user_id,
+            gen=subject.generation,
+            iat=now,
+            nbf=now,
+            exp=now + LIFETIME,
+            jti=registry.random(12).hex(),
+            access=tuple(one for one in granted if one.actions),
+            pol=subject.policy,
+            tags=subject.tags,
+        )
+        key, sign = self._keys.signer()
+        return Issued(jwt.issue(claims, key, sign), claims.exp)
+
+    def known(self, token: str, client: Client) -> Caller | None:
+        """Return the caller of a token that was verified before, ``None`` where it has to be; raises as the other."""
+        found = self._known.get(token)
+        if found is None or found[2] <= self._registry.now():
+            return None
+        return caller_of_subject(self._registry, found[0], client, found[1])
+
+    def authenticate(self, token: str, client: Client) -> Caller:
+        """Return the caller of a token.
+
+        Raises:
+            TokenInvalid: it is none of this registry.
+            TokenExpired: it was one, or its principal is gone, disabled or has lost a key since.
+        """
+        known = self.known(token, client)
+        if known is not None:
+            return known
+        claims = jwt.read_token(
+            token, self._keys.verifiers, issuer=self._name, audience=self._name, now=self._registry.now()
+        )
+        user_id, _, session = claims.sub.partition(":")
+        subject = Subject(user_id, claims.gen, session, claims.pol, claims.tags)
+        access = tuple(_access(one) for one in claims.access)
+        caller = caller_of_subject(self._registry, subject, client, access)
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[token] = subject, access, float(claims.exp)
+        return caller
+
+    def issue_refresh(self, caller: Caller) -> Issued:
+        """Return a refresh token, by which ``authenticate_refresh`` knows *caller* again."""
+        return seal_subject(self._registry, _REFRESH, subject_of(self._registry, caller), REFRESH_LIFETIME)
+
+    def authenticate_refresh(self, token: str, client: Client) -> Caller:
+        """Return the caller of a refresh token, or raise ``TokenInvalid``; ``TokenExpired`` where it is over."""
+        subject = open_subject(self._registry, _REFRESH, token)
+        if subject.user_id == "*":
+            raise TokenInvalid("nobody logged in for this token")
+        return caller_of_subject(self._registry, subject, client)
+
+
+def _granted(registry: Registry, caller: Caller, scope: Scope) -> jwt.Access:
+    if scope.name == "*":
+        return jwt.Access("*", "0", scope.actions)
+    name = RepositoryName(scope.name)
+    wanted = [one for one in ("pull", "push", "delete") if one in scope.actions or "*" in scope.actions]
+    actions = tuple(one for one in wanted if _is_allowed(registry, caller, _ASKED[one], name))
+    with registry.store.meta.read() as txn:
+        row = registry.store.meta.repositories.get(txn, name)
+    return jwt.Access(scope.name, str(0 if row is None else row.state.life), actions)
+
+
+def _is_allowed(registry: Registry, caller: Caller, action: str, name: RepositoryName) -> bool:
+    try:
+        registry.policies(caller, action, name, {})
+    except Denied:
+        return False
+    return True
+
+
+def _access(said: jwt.Access) -> Access:
+    actions = {f"ecr:{name}" for one in said.actions for name in _OF[one]}
+    return Access(said.name, int(said.life) if said.life.isdecimal() else 0, tuple(sorted(actions)))

@@ -1,0 +1,63 @@
+"""Signature Version 4: which key signed a request, and for whom it speaks."""
+
+import hashlib
+from collections.abc import Collection
+
+from node.registry.authentication.sessions import open_credentials
+from node.registry.authentication.subjects import Client, caller_of_subject, subject_of_principal
+from node.registry.identity.keys import is_usable, secret_of
+from node.registry.registry import Registry
+from protocol.auth.caller import Caller
+from protocol.auth.principals import TEMPORARY_KEY
+from protocol.auth.sigv4 import UNSIGNED, Request, Signature, read_signature, verify_signature
+from protocol.errors import KeyUnknown, SignatureInvalid
+
+_PAYLOAD = "x-amz-content-sha256"
+
+
+def authenticate_signature(
+    registry: Registry, request: Request, body: bytes, client: Client, *, services: Collection[str]
+) -> Caller:
+    """Return the caller whose key signed *request* with *body*.
+
+    Args:
+        registry: whose keys and region are meant.
+        request: as it came.
+        body: all of it.
+        client: where it comes from.
+        services: of which the credential has to be scoped to one.
+
+    Raises:
+        SignatureMissing, SignatureIncomplete, SignatureInvalid, SignatureExpired: as ``protocol.auth.sigv4`` says.
+        KeyUnknown: there is no such key, or it may not be used.
+        TokenExpired: the session is over.
+    """
+    signature = read_signature(request)
+    service = signature.service if signature.service in services else min(services)
+    payload = _payload(request, signature, body)
+    if signature.access_key.startswith(TEMPORARY_KEY):
+        subject, secret = open_credentials(registry, signature.access_key, signature.token)
+    else:
+        directory = registry.directory.get()
+        key = directory.access_key(signature.access_key)
+        owner = None if key is None else directory.by_id(key.user)
+        if key is None or owner is None or owner.is_disabled or not is_usable(key, registry.now()):
+            raise KeyUnknown("The security token included in the request is invalid.")
+        subject, secret = subject_of_principal(owner), secret_of(registry, key)
+    verify_signature(
+        request, signature, secret, payload, region=registry.name.region, service=service, now=registry.now()
+    )
+    return caller_of_subject(registry, subject, client)
+
+
+def _payload(request: Request, signature: Signature, body: bytes) -> str:
+    """Return what was signed of the body; where its hash is said in a header, that has to be the body's."""
+    found = hashlib.sha256(body).hexdigest()
+    said = [value for name, value in request.headers if name == _PAYLOAD]
+    if not said:
+        return found
+    if said == [UNSIGNED] and signature.lifetime is not None and not body:
+        return UNSIGNED
+    if said != [found]:
+        raise SignatureInvalid("the body is not the one whose hash was signed (x-amz-content-sha256)")
+    return found

@@ -1,0 +1,55 @@
+"""Whoever did not say who it is learns how to, for this very request, and nothing of what is there."""
+
+import pytest
+
+from protocol.auth.caller import Access, Caller
+from tests.node.oci.conftest import Door
+from tests.node.registry.world import APP, push_image
+
+NOBODY = Caller("*", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", f"/v2/{APP}/manifests/1.27", f"repository:{APP}:pull"),
+        ("HEAD", f"/v2/{APP}/manifests/none", f"repository:{APP}:pull"),
+        ("GET", "/v2/none/such/manifests/1.27", "repository:none/such:pull"),
+        ("PUT", f"/v2/{APP}/manifests/new", f"repository:{APP}:pull,push"),
+        ("POST", f"/v2/{APP}/blobs/uploads/", f"repository:{APP}:pull,push"),
+        ("DELETE", f"/v2/{APP}/manifests/1.27", f"repository:{APP}:delete"),
+        ("GET", "/v2/_catalog", "registry:catalog:*"),
+    ],
+)
+async def test_nobody_is_told_what_to_ask_a_token_for(door: Door, method: str, path: str, scope: str) -> None:
+    await push_image(door.registry, b"{}", tags=("1.27",))
+    door.caller = NOBODY
+    got = await door(method, path, b"{}")
+    challenges = [value for name, value in got.fields if name == "www-authenticate"]
+    assert got.status == 401
+    assert challenges == [
+        f'Bearer realm="http://localhost/token",service="localhost",scope="{scope}"',
+        'Basic realm="http://localhost/",service="ecr.amazonaws.com"',
+    ]
+    assert method == "HEAD" or b"UNAUTHORIZED" in got.body
+
+
+async def test_a_mount_needs_a_token_for_its_source_too(door: Door) -> None:
+    door.caller = NOBODY
+    got = await door("POST", f"/v2/{APP}/blobs/uploads/?mount=sha256:{'0' * 64}&from=other")
+    assert f'scope="repository:{APP}:pull,push repository:other:pull"' in got.fields[2][1] + got.fields[3][1]
+
+
+async def test_the_base_is_for_those_who_showed_something(door: Door) -> None:
+    assert (await door("GET", "/v2/")).status == 200
+    door.caller = NOBODY
+    assert (await door("GET", "/v2/")).status == 401
+    door.caller = Caller("*", "", access=(Access("public/a/b", 1, ("ecr:BatchGetImage",)),))
+    assert (await door("GET", "/v2/")).status == 200
+
+
+async def test_metrics_are_for_those_who_may_read_them(door: Door) -> None:
+    assert (await door("GET", "/metrics")).body == b"metrics 1\n"
+    door.caller = NOBODY
+    assert (await door("GET", "/metrics")).status == 401
+    assert [(await door("GET", path)).status for path in ("/healthz", "/readyz")] == [200, 200]
