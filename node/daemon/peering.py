@@ -44,6 +44,7 @@ class Peering:
             healing.chunk,
             healing.chunk_map,
             healing.manifest_bytes,
+            lambda registry: bool(mesh.sessions_to(registry)),
         )
 
     def serve(self, registry: Registry) -> None:

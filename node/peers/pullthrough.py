@@ -19,7 +19,7 @@ from node.registry.receiving import keep_manifest, show_blob
 from node.registry.registry import Registry
 from node.registry.transit import Transit
 from protocol.auth.caller import Caller
-from protocol.errors import BlobUnknown, Busy, DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
+from protocol.errors import BlobUnknown, Busy, Denied, DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
 from protocol.events.event import Arrival
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
@@ -51,21 +51,23 @@ class PullThrough:
         upstream = self._upstreams.rule(registry, name)
         if upstream is None:
             return None
-        registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
-        rule, there = upstream
-        source = rule.registry
+        rule, source, there = upstream
         try:
+            registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
             sent = await ask_manifest(self._fetcher, source, there, reference)
             wanted = reference if is_digest(reference) else sent.digest
             prepared = await prepare_manifest(sent.data, sent.media_type, wanted, reading=registry.incoming.reading)
-        except BlobUnknown:
+        except (BlobUnknown, Denied):  # To who may not import it, it is as if it were not there.
             return None
         except (PeerFault, DigestInvalid, ManifestInvalid) as error:
             log.warning("pull-through failed", repository=name, source=str(source), reason=str(error))
             raise NoSource(f"{source} sent a manifest that is none") from error
         tag = None if is_digest(reference) else TagName(reference)
         arrival = Arrival("pull-through", str(source), rule.prefix)
-        await keep_manifest(registry, caller, name, prepared, blobs=sent.blobs, tag=tag, arrival=arrival)
+        try:
+            await keep_manifest(registry, caller, name, prepared, blobs=sent.blobs, tag=tag, arrival=arrival)
+        except Denied:  # The repository is not here, and the caller may not create it.
+            return None
         return StoredManifest(prepared.digest, prepared.manifest.media_type, prepared.data)
 
     async def refresh(
@@ -111,14 +113,14 @@ class PullThrough:
         upstream = self._upstreams.of(registry, name)
         if upstream is None:
             return None
-        registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
         source, there = upstream
         try:
+            registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
             transit = registry.transits.get(digest)
             if transit is not None or registry.transits.is_here(digest):
                 await self._fetcher.map_of(source, there, digest)  # It says that this repository may have it.
             transit = await self._fetcher.blob(source, there, digest, None)
-        except BlobUnknown:
+        except (BlobUnknown, Denied):
             return None
         except PeerFault as error:
             log.warning("pull-through failed", blob=digest, source=str(source), reason=str(error))

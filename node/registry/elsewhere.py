@@ -13,6 +13,7 @@ import msgspec
 
 from node.store.extents import Span
 from protocol.auth.caller import Caller
+from protocol.auth.names import RegistryName
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
 
@@ -53,6 +54,10 @@ FindBytes: TypeAlias = Callable[[Any, Sequence[RepositoryName], Digest], Awaitab
 """Given repositories here that have a manifest: its bytes, compared with the digest."""
 
 
+Reaches: TypeAlias = Callable[[RegistryName], bool]
+"""Whether a node of that registry is connected to this one."""
+
+
 async def _no_bytes(*_: object) -> bytes | None:
     return None
 
@@ -69,6 +74,10 @@ async def _no_blob(*_: object) -> OpenBlob | None:
     return None
 
 
+def _reaches_nobody(_registry: RegistryName) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """Where to look next; the default is nowhere. Each is given the ``Registry`` first."""
@@ -79,3 +88,4 @@ class Elsewhere:
     chunk: FindChunk = _no_bytes
     chunk_map: FindMap = _no_map
     manifest_bytes: FindBytes = _no_bytes
+    reaches: Reaches = _reaches_nobody

@@ -17,11 +17,14 @@ import msgspec
 import structlog
 import trio
 
+from node.registry.commit import commit_rules
+from node.registry.documents import REPLICATION, document, document_put
+from node.registry.imageids import ImageId, find_image
 from node.registry.registry import Registry
 from node.registry.repositories import unknown
 from node.store.replicas import Progress, StatusRow, status_place
 from node.store.table import ReadTxn, WriteTxn
-from protocol.auth.caller import Caller
+from protocol.auth.caller import Act, Caller
 from protocol.auth.names import RegistryName
 from protocol.errors import Damaged, NameUnknown
 from protocol.oci.digest import Digest, unpacked
@@ -33,7 +36,7 @@ from protocol.sync.record import Record, read_record
 from protocol.sync.vector import Dot
 
 FOLLOWER = "replication"
-_DOCUMENT = "replication-configuration"
+_OLD_DOCUMENT = "replication-configuration"  # Where the rules lay before they were a register.
 _BATCH = 200  # Records that are looked at together ...
 _ENTRIES = 1000  # ... unless they have that many entries before; one record has some ten thousand at most.
 _CATCHING_UP = 4  # Batches in one transaction of a new configuration: pushes must not stay ahead of it.
@@ -53,6 +56,7 @@ class ImageReplication(msgspec.Struct, frozen=True):
     state: Progress
     at: float  # When that changed: seconds since 1970, UTC.
     reason: str
+    failure: str = ""  # In ECR's words, where it failed.
 
 
 class ReplicationPage(msgspec.Struct, frozen=True):
@@ -69,24 +73,36 @@ class Lag(msgspec.Struct, frozen=True):
     seconds: float  # Age of the oldest.
 
 
-async def put_replication(registry: Registry, caller: Caller, document: bytes) -> ReplicationConfiguration:
+async def put_replication(
+    registry: Registry, caller: Caller, given: bytes, *, needs_peers: bool = True
+) -> ReplicationConfiguration:
     """Replace the rules by ECR's document; they cover what is pushed from now on.
+
+    Args:
+        registry: whose rules they are.
+        caller: who asks.
+        given: the document.
+        needs_peers: refuse rules where this registry made itself up and can have no peers. A call of ECR's API puts
+            them all the same, for the service has no such registry; then they wait for ever.
 
     Raises:
         Denied: without ``ecr:PutReplicationConfiguration``.
         RuleInvalid: the document is none; the message names the place.
     """
     registry.authorize(caller, "ecr:PutReplicationConfiguration", None)
-    configuration = replication_configuration(document, registry.name)
+    configuration = replication_configuration(given, registry.name, needs_peers=needs_peers)
+    text = msgspec.json.encode(configuration).decode()
+    act = Act(caller, "ecr:PutReplicationConfiguration")
     journal = registry.store.meta.journal
 
     def run(txn: WriteTxn) -> bool:
-        for _ in range(_CATCHING_UP):
-            if not _passed(registry, txn):
-                journal.move(txn, FOLLOWER, journal.last(txn))
-                registry.store.meta.documents.put(txn, _DOCUMENT, msgspec.json.encode(configuration))
-                return True
-        return False
+        if all(_passed(registry, txn) for _ in range(_CATCHING_UP)):
+            return False
+        entry = document_put(registry, txn, act, REPLICATION, text)
+        commit_rules(registry, txn, act, lambda _dot, _hlc: [entry])
+        registry.store.meta.documents.delete(txn, _OLD_DOCUMENT)
+        journal.move(txn, FOLLOWER, journal.last(txn))
+        return True
 
     while not await registry.store.writer.write(run):
         registry.wanted.notify()
@@ -137,6 +153,33 @@ def replication_status(
                 if len(found) == limit:
                     return ReplicationPage(found, last)
     return ReplicationPage(found, None)
+
+
+def image_replication(
+    registry: Registry, caller: Caller, name: RepositoryName, wanted: ImageId
+) -> list[ImageReplication]:
+    """Return how far one image has come at each destination, also where nothing was tried yet.
+
+    An image that no rule was for when it was pushed has come nowhere: the list is empty.
+
+    Raises:
+        Denied: without ``ecr:DescribeImageReplicationStatus``.
+        NameUnknown, ManifestUnknown: there is no such image.
+    """
+    registry.authorize(caller, "ecr:DescribeImageReplicationStatus", name)
+    meta, shown = registry.store.meta, dict[str, ImageReplication]()
+    with meta.read() as txn:
+        found = find_image(registry, txn, name, wanted)
+        if meta.journal.cursor(txn, FOLLOWER) < meta.journal.last(txn):
+            # The follower is about to look at it, or at what came after it.
+            waiting = ImageReplication("", name, found.digest, "IN_PROGRESS", registry.now(), "")
+            for one in destinations_for(_configuration(registry, txn), name):
+                shown[str(one.registry)] = msgspec.structs.replace(waiting, destination=str(one.registry))
+        for destination in meta.replicas.destinations(txn):
+            row = meta.replicas.status(txn, destination, found.repository.number, found.digest)
+            if row is not None:
+                shown[destination] = _shown(destination, name, found.digest, row)
+    return [shown[destination] for destination in sorted(shown)]
 
 
 async def follow_journal(registry: Registry) -> None:
@@ -289,12 +332,12 @@ def _forget(registry: Registry, txn: WriteTxn, name: RepositoryName, digest: Dig
 
 
 def _configuration(registry: Registry, txn: ReadTxn) -> ReplicationConfiguration:
-    data = registry.store.meta.documents.get(txn, _DOCUMENT)
+    data = document(registry, txn, REPLICATION) or registry.store.meta.documents.get(txn, _OLD_DOCUMENT)
     return ReplicationConfiguration() if data is None else _decode(data)
 
 
 def _shown(destination: str, repository: RepositoryName, digest: Digest, row: StatusRow) -> ImageReplication:
-    return ImageReplication(destination, repository, digest, row.status, row.changed, row.reason)
+    return ImageReplication(destination, repository, digest, row.status, row.changed, row.reason, row.failure)
 
 
 def _start(after: str | None) -> tuple[str, bytes]:

@@ -6,6 +6,7 @@ up: the same document and the same name give the same decision on every node.
 * ``document``     ECR's rule documents as typed values, or where they are wrong
 * ``replication``  which registries an image is for
 * ``pullthrough``  which registry a repository comes from, and under what name
+* ``upstreams``    the registries that a pull-through rule can name
 * ``outbound``     which URLs and addresses this node may connect to on a rule's word
 * ``lifecycle``    which images expire or are archived, and why the others stay
 * ``mutability``   which tags may move

@@ -25,7 +25,6 @@ from protocol.rules.document import require_others
 
 ROOT = "ROOT"  # How people write the empty prefix, as ECR does.
 MAX_PREFIX = 128  # Characters, slash included.
-MAX_RULES = 50  # Of one registry, as at ECR: bounds what each miss looks at.
 _PREFIX = re.compile(r"(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*/)*", re.ASCII)
 
 
@@ -33,7 +32,7 @@ class PullThroughRule(msgspec.Struct, frozen=True):
     """Repositories that begin with *prefix* come from *registry*."""
 
     prefix: str  # Ends at a slash; ``""`` for every name.
-    registry: RegistryName
+    registry: RegistryName | None  # ``None``: a server that is no registry of the federation, which nobody asks yet.
     upstream_prefix: str  # Stands there for *prefix*; the same where names do not change.
 
 

@@ -56,14 +56,9 @@ class ReplicationDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=
 
 
 class DeleteReplication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether deletions travel too. They do not yet: ``true`` is refused, so that nobody counts on it."""
+    """Whether deletions travel too. It is kept and shown, and not acted on: no deletion travels yet."""
 
     enabled: bool
-
-    def __post_init__(self) -> None:
-        """Check the value: msgspec adds the place to a ``ValueError``."""
-        if self.enabled:
-            raise ValueError("deletions are not replicated by this version; leave deleteReplication out or false")
 
 
 class ReplicationRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
@@ -96,20 +91,27 @@ class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     replication_configuration: _Bare
 
 
-def replication_configuration(data: bytes, own: RegistryName) -> ReplicationConfiguration:
-    """Read the JSON document *data* for the registry *own*, or raise ``RuleInvalid`` with the place of the fault."""
+def replication_configuration(data: bytes, own: RegistryName, *, needs_peers: bool = True) -> ReplicationConfiguration:
+    """Read the JSON document *data* for the registry *own*, or raise ``RuleInvalid`` with the place of the fault.
+
+    With *needs_peers* rules are refused as well that *own* could never follow, for it has no peers.
+    """
     document = read_document(data)
     if "replicationConfiguration" in document:
         where, rules = "$.replicationConfiguration", typed(document, _Wrapped).replication_configuration.rules
     else:
         where, rules = "$", typed(document, _Bare).rules
-    if rules:
+    if rules and needs_peers:
         require_others(own)
     seen: set[RegistryName] = set()
     for at, rule in enumerate(rules):
         for place, one in enumerate(rule.destinations):
             if one.registry == own:
-                raise RuleInvalid(f"{own} is this registry itself - at `{where}.rules[{at}].destinations[{place}]`")
+                raise RuleInvalid(
+                    "Invalid parameter at 'replicationConfiguration' failed to satisfy constraint: 'Replication "
+                    f"destination cannot be the same as the source registry' - {own} is this registry itself, at "
+                    f"`{where}.rules[{at}].destinations[{place}]`"
+                )
             seen.add(one.registry)
     if len(seen) > MAX_DESTINATIONS:
         raise RuleInvalid(f"{len(seen)} different destinations, more than {MAX_DESTINATIONS} - at `{where}.rules`")

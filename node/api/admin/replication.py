@@ -4,21 +4,23 @@ import msgspec
 
 from node.api.admin.answer import Admin, json, page, read_body, read_decoded
 from node.http.message import Request, Response
-from node.registry.pullthrough import delete_pull_through, list_pull_through, put_pull_through
+from node.registry.pullthrough import CacheRule, delete_pull_through, list_cache_rules, put_pull_through
 from node.registry.replication import get_replication, put_replication, replication_status
 from protocol.auth.caller import Caller
 from protocol.auth.names import registry_name
 from protocol.errors import ParameterInvalid
 from protocol.oci.names import repository_name
 from protocol.oci.reference import single
-from protocol.rules.pullthrough import PullThroughRule, shown_prefix
+from protocol.rules.pullthrough import parse_prefix, shown_prefix
+
+_MOST = 10_000  # Rules in one answer: more than there may be.
 
 
 class PullThroughAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of ``PUT /admin/v1/pull-through``, and how a rule is shown."""
 
     prefix: str
-    registry: str  # ``account/region``
+    registry: str  # ``account/region``.
     upstream_prefix: str | None = None
 
 
@@ -47,13 +49,13 @@ async def put_pull_through_rule(admin: Admin, caller: Caller, request: Request) 
     """``PUT /admin/v1/pull-through``: answers the rule in force."""
     asked = await read_decoded(request, PullThroughAsked)
     registry = registry_name(asked.registry)
-    rule = await put_pull_through(admin.registry, caller, asked.prefix, registry, asked.upstream_prefix)
-    return json(_shown(rule))
+    return json(_shown(await put_pull_through(admin.registry, caller, asked.prefix, registry, asked.upstream_prefix)))
 
 
 async def get_pull_through_rules(admin: Admin, caller: Caller, _request: Request) -> Response:
     """``GET /admin/v1/pull-through``."""
-    return json({"rules": [_shown(rule) for rule in list_pull_through(admin.registry, caller)]})
+    rules = list_cache_rules(admin.registry, caller, after="", limit=_MOST)
+    return json({"rules": [_shown(rule) for rule in rules]})
 
 
 async def delete_pull_through_rule(admin: Admin, caller: Caller, request: Request) -> Response:
@@ -61,9 +63,13 @@ async def delete_pull_through_rule(admin: Admin, caller: Caller, request: Reques
     prefix = single("prefix", request.parameters("prefix"))
     if prefix is None:
         raise ParameterInvalid("prefix is missing")
-    await delete_pull_through(admin.registry, caller, prefix)
+    await delete_pull_through(admin.registry, caller, shown_prefix(parse_prefix(prefix)))
     return Response(204)
 
 
-def _shown(rule: PullThroughRule) -> PullThroughAsked:
-    return PullThroughAsked(shown_prefix(rule.prefix), str(rule.registry), shown_prefix(rule.upstream_prefix))
+def _shown(stored: CacheRule) -> PullThroughAsked:
+    """A server that is no registry of the federation is shown by its URL."""
+    rule, upstream = stored.rule, stored.upstream
+    return PullThroughAsked(
+        shown_prefix(rule.prefix), str(upstream.registry or upstream.url), shown_prefix(rule.upstream_prefix)
+    )

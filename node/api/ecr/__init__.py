@@ -19,6 +19,8 @@ Handlers:
 * ``account``       settings of the account, principals whose pulls do not count
 * ``scanning``      which repositories are scanned, and scans
 * ``signing``       which images are signed
+* ``replication``   replication rules, and how far images have come
+* ``pullthrough``   pull through cache rules
 
 A handler does four things and no more: parse what the shapes leave open, call one use case, shape the answer, return
 it.

@@ -4,7 +4,18 @@ An action other than the first is asked for where the input has what it is about
 repository. The use case behind a handler asks for the same actions.
 """
 
-from node.api.ecr import account, lifecycle, policies, repositories, scanning, signing, tags, templates
+from node.api.ecr import (
+    account,
+    lifecycle,
+    policies,
+    pullthrough,
+    replication,
+    repositories,
+    scanning,
+    signing,
+    tags,
+    templates,
+)
 from node.api.ecr.door import Operation
 from node.api.ecr.later import not_yet
 
@@ -13,7 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "GetAuthorizationToken", ("ecr:GetAuthorizationToken",), not_yet),
     Operation("ecr", "GetAccountSetting", ("ecr:GetAccountSetting",), account.get_setting),
     Operation("ecr", "PutAccountSetting", ("ecr:PutAccountSetting",), account.put_setting),
-    Operation("ecr", "DescribeRegistry", ("ecr:DescribeRegistry",), not_yet),
+    Operation("ecr", "DescribeRegistry", ("ecr:DescribeRegistry",), replication.describe_registry),
     # Private service, repositories.
     Operation("ecr", "CreateRepository", ("ecr:CreateRepository", "ecr:TagResource"), repositories.create),
     Operation("ecr", "DescribeRepositories", ("ecr:DescribeRepositories",), repositories.describe),
@@ -102,14 +113,16 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("ecr", "DeleteRepositoryCreationTemplate", ("ecr:DeleteRepositoryCreationTemplate",), templates.delete),
     # Private service, pull through cache.
-    Operation("ecr", "CreatePullThroughCacheRule", ("ecr:CreatePullThroughCacheRule",), not_yet),
-    Operation("ecr", "DescribePullThroughCacheRules", ("ecr:DescribePullThroughCacheRules",), not_yet),
-    Operation("ecr", "UpdatePullThroughCacheRule", ("ecr:UpdatePullThroughCacheRule",), not_yet),
-    Operation("ecr", "DeletePullThroughCacheRule", ("ecr:DeletePullThroughCacheRule",), not_yet),
-    Operation("ecr", "ValidatePullThroughCacheRule", ("ecr:ValidatePullThroughCacheRule",), not_yet),
+    Operation("ecr", "CreatePullThroughCacheRule", ("ecr:CreatePullThroughCacheRule",), pullthrough.create),
+    Operation("ecr", "DescribePullThroughCacheRules", ("ecr:DescribePullThroughCacheRules",), pullthrough.describe),
+    Operation("ecr", "UpdatePullThroughCacheRule", ("ecr:UpdatePullThroughCacheRule",), pullthrough.update),
+    Operation("ecr", "DeletePullThroughCacheRule", ("ecr:DeletePullThroughCacheRule",), pullthrough.delete),
+    Operation("ecr", "ValidatePullThroughCacheRule", ("ecr:ValidatePullThroughCacheRule",), pullthrough.validate),
     # Private service, replication.
-    Operation("ecr", "PutReplicationConfiguration", ("ecr:PutReplicationConfiguration",), not_yet),
-    Operation("ecr", "DescribeImageReplicationStatus", ("ecr:DescribeImageReplicationStatus",), not_yet),
+    Operation("ecr", "PutReplicationConfiguration", ("ecr:PutReplicationConfiguration",), replication.put),
+    Operation(
+        "ecr", "DescribeImageReplicationStatus", ("ecr:DescribeImageReplicationStatus",), replication.image_status
+    ),
     Operation("ecr", "StartReplicationBackfill", ("ecr:StartReplicationBackfill",), not_yet),
     Operation("ecr", "StopReplicationBackfill", ("ecr:StopReplicationBackfill",), not_yet),
     Operation("ecr", "ListReplicationBackfills", ("ecr:ListReplicationBackfills",), not_yet),

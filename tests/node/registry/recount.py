@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from node.registry.state import register_place
 from node.store.meta import Meta
 from node.store.rows import RepositoryRow
 from node.store.table import BytesTable, ReadTxn, Table
@@ -90,6 +91,8 @@ def _check_sums(meta: Meta, txn: ReadTxn, alive: dict[Place, ImageState], pointi
     ]
     rows += [(b"image\0" + name.encode() + b"\0" + packed(Digest(d)), row) for (name, d), row in alive.items()]
     rows += [(b"tag\0" + name.encode() + b"\0" + tag.encode(), row) for (name, tag), row in pointing.items()]
+    registers = meta.registers.rows.items(txn, b"", limit=9999)
+    rows += [(register_place(*key.decode().split("\0")), state) for key, state in registers]
     root, leaves = Bucket(), dict[int, Bucket]()
     for key, state in rows:
         new = entry_hash(key, state)

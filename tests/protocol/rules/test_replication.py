@@ -54,7 +54,7 @@ def test_public_repositories_are_for_nobody_whatever_the_rules_say() -> None:
 
 
 def test_both_shapes_are_one_and_come_back_as_ecr_shows_them() -> None:
-    bare = {"rules": [rule("prod"), rule(deleteReplication={"enabled": False})]}
+    bare = {"rules": [rule("prod"), rule(deleteReplication={"enabled": True})]}
     wrapped = {"replicationConfiguration": bare}
     one, other = (replication_configuration(json.dumps(shape).encode(), OWN) for shape in (bare, wrapped))
     assert one == other
@@ -96,7 +96,6 @@ def test_as_many_as_ecr_takes() -> None:
         (encoded(rule(*["prod"] * 101)), "$.rules[0].repositoryFilters"),
         (encoded(rule(repositoryFilters=[])), "$.rules[0].repositoryFilters"),
         (encoded(rule(repositoryFilters=[{"filter": "prod", "filterType": "WILDCARD"}])), "filterType"),
-        (encoded(rule(deleteReplication={"enabled": True})), "$.rules[0].deleteReplication"),
         (encoded(rule(deleteReplication={"enabled": "no"})), "$.rules[0].deleteReplication.enabled"),
     ],
 )  # fmt: skip
