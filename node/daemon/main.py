@@ -48,6 +48,7 @@ from node.http.listen import Listener
 from node.http.message import Application
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS, has_certificate
+from node.registry.authority import Authority
 from node.registry.commit import clock_at_start
 from node.registry.condition import condition
 from node.registry.elsewhere import Elsewhere
@@ -69,7 +70,7 @@ from node.telemetry.tracing import Tracer
 from node.upstream.dial import system_dialer
 from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
-from protocol.errors import Damaged
+from protocol.errors import Damaged, Denied
 
 _OPENED_ANEW = 1.0  # Seconds between the end of a store that cannot be read any more and its next opening.
 
@@ -253,7 +254,7 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
         store=store,
         author=Author(identity.name.node, identity.incarnation, identity.sign, clock),
         vault=Vault(identity.registry_key, secrets.token_bytes),
-        policies=_allow,
+        policies=_nobody,  # Until they have the registry that they are read from.
         settings=Settings(),  # Until ``put_rules``.
         now=time.time,
         random=secrets.token_bytes,
@@ -262,12 +263,13 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
         elsewhere=elsewhere,
         tracer=tracer,
     )
+    registry.policies = Authority(registry)
     restore_gate(registry)
     return registry
 
 
-def _allow(_caller: Caller, _action: str, _resource: Resource, _keys: Keys) -> None:
-    """An open node lets its callers do everything: they are its root."""
+def _nobody(_caller: Caller, action: str, _resource: Resource, _keys: Keys) -> None:
+    raise Denied(f"nobody may do anything yet: {action}")
 
 
 def _alarm(registry: Registry, error: Damaged) -> None:

@@ -13,6 +13,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``authentication``  who sends a request
 * ``identity``      users, groups, roles, their policies and keys
 * ``vault``         the registry's key, for what nobody may read who has the disk alone
+* ``authority``     who may: where policies meet the store
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``draft``         entries of a record to be

@@ -106,7 +106,7 @@ class Changes:
 
 @dataclass(slots=True)
 class Registry:
-    """One (account, region) on this node. Of its fields ``settings`` alone is ever replaced."""
+    """One (account, region) on this node. ``policies`` comes last; later ``settings`` alone is replaced."""
 
     name: RegistryName
     store: Store

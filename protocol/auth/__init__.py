@@ -11,7 +11,9 @@
 * ``conditions``  what their conditions compare, and how
 * ``variables``   text in them that depends on the request
 * ``patterns``    their wildcards
+* ``context``     what they may ask of a request
 * ``decision``    whether a request is allowed, and by which statement
+* ``denial``      what who is refused is told
 * ``sigv4``       signatures of AWS, as the one who verifies
 * ``percent``     percent-encoding, as signatures want it
 * ``token``       bearer tokens, in the one form that is issued here

@@ -7,7 +7,8 @@
 5. Else it is denied.
 
 A statement that names an account delegates to it: its identity policies decide, and without an Allow there the
-statement gives nothing. Everyone (``*``) is whoever has an identity, and whoever has none.
+statement gives nothing, but to the account's root, which needs none. Everyone (``*``) is whoever has an identity, and
+whoever has none.
 
 The cost is linear in the statements. The result names document and statement, for people who ask why.
 
@@ -43,10 +44,13 @@ class Asked(msgspec.Struct, frozen=True):
 class Why(Enum):
     """What decided."""
 
+    OPERATOR = "whoever can use the control socket may do everything"
     ROOT = "the root of an account may do everything in it"
+    PUBLIC = "a public repository is pulled by anyone"
     ALLOWED = "a statement allows it"
     EXPLICIT_DENY = "a statement denies it"
     NO_SESSION_ALLOW = "no statement of the session's policy allows it"
+    NO_SCOPE_ALLOW = "the token that came with the request is not for it"
     NO_IDENTITY_ALLOW = "no identity-based policy allows it"
     NO_RESOURCE_ALLOW = "no resource-based policy allows it"
     NO_TRUST_ALLOW = "the role's trust policy does not allow it"
@@ -60,6 +64,7 @@ class Decision(msgspec.Struct, frozen=True):
     why: Why
     document: str = ""  # Name of the document that decided, where one did.
     statement: str = ""  # Its ``Sid``, or its place.
+    kind: Kind | None = None  # Of the document.
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -93,7 +98,7 @@ def _denied(asked: Asked, policies: Sequence[Named]) -> Decision | None:
             return Decision(False, Why.UNREADABLE, named.name)
         for statement in named.policy.statements:
             if not statement.allows and _applies(statement, asked):
-                return Decision(False, Why.EXPLICIT_DENY, named.name, statement.place)
+                return Decision(False, Why.EXPLICIT_DENY, named.name, statement.place, named.policy.kind)
     sessions = _of(policies, Kind.SESSION)
     return Decision(False, Why.NO_SESSION_ALLOW) if sessions and _allow(sessions, asked) is None else None
 
@@ -103,7 +108,7 @@ def _allowed(asked: Asked, policies: Sequence[Named]) -> Decision:
     if is_ours and is_root:
         return Decision(True, Why.ROOT)
     identity = _allow(_of(policies, Kind.IDENTITY), asked)
-    resource = _allow(_of(policies, Kind.REPOSITORY, Kind.REGISTRY), asked, delegated=identity is not None)
+    resource = _allow(_of(policies, Kind.REPOSITORY, Kind.REGISTRY), asked, delegated=identity is not None or is_root)
     if is_ours:
         return identity or resource or Decision(False, Why.NO_IDENTITY_ALLOW)
     has_identity = identity is not None or is_root or not asked.account
@@ -118,9 +123,11 @@ def _of(policies: Iterable[Named], *kinds: Kind) -> list[Named]:
 
 def _allow(policies: Iterable[Named], asked: Asked, *, delegated: bool = True) -> Decision | None:
     for named in policies:
-        for statement in () if named.policy is None else named.policy.statements:
+        if named.policy is None:
+            continue
+        for statement in named.policy.statements:
             if statement.allows and _applies(statement, asked) and (delegated or _names(statement, asked)):
-                return Decision(True, Why.ALLOWED, named.name, statement.place)
+                return Decision(True, Why.ALLOWED, named.name, statement.place, named.policy.kind)
     return None
 
 

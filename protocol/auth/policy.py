@@ -17,7 +17,7 @@ import msgspec
 
 from protocol.auth.conditions import OPERATORS, Test, check_value
 from protocol.auth.patterns import Pattern, pattern
-from protocol.auth.variables import Text, plain_text, text_with_variables
+from protocol.auth.variables import Text, Variable, plain_text, text_with_variables
 from protocol.errors import PolicyInvalid
 from protocol.oci.document import Document, read_object
 
@@ -112,6 +112,15 @@ def read_policy(data: bytes, kind: Kind) -> Policy:
     if len(set(sids)) != len(sids):
         raise PolicyInvalid("Statement: two of them have one Sid")
     return Policy(kind, statements)
+
+
+def keys_of(policy: Policy) -> frozenset[str]:
+    """Return the condition keys that *policy* looks at, in lower case, those of its variables among them."""
+    texts = [text for one in policy.statements for text in one.resources or ()]
+    tests = [test for one in policy.statements for test in one.tests]
+    texts += [text for test in tests for text in test.values]
+    variables = {piece.key for text in texts for piece in text.pieces if isinstance(piece, Variable)}
+    return frozenset(variables | {test.key for test in tests})
 
 
 def _statement(value: object, place: _Place, kind: Kind, text: Callable[[str], Text]) -> Statement:

@@ -64,6 +64,8 @@ TABLE: list[tuple[str, Asked, list[Named], Why]] = [
     ("root of the account", asked(f"arn:aws:iam::{OURS}:root"), [], Why.ROOT),
     ("root, denied", asked(f"arn:aws:iam::{OURS}:root"), [theirs("Deny")], Why.EXPLICIT_DENY),
     ("root of another account", asked(f"arn:aws:iam::{THEIRS}:root"), [], Why.NO_RESOURCE_ALLOW),
+    ("root of another account, allowed", asked(f"arn:aws:iam::{THEIRS}:root"), [theirs(principal={"AWS": THEIRS})],
+     Why.ALLOWED),
     ("the account delegates to nobody", asked(), [theirs(principal={"AWS": OURS})], Why.NO_IDENTITY_ALLOW),
     ("the account delegates", asked(), [theirs(principal={"AWS": OURS}), own()], Why.ALLOWED),
     ("across: the repository alone", asked(BOB), [theirs()], Why.NO_IDENTITY_ALLOW),
@@ -262,7 +264,7 @@ def naive(request: Asked, documents: Sequence[tuple[Kind, list[dict[str, Any]]]]
     if request.account == OURS:
         return root or found[Kind.IDENTITY] or resource
     if root:
-        return found[Kind.REPOSITORY] or (delegated and found[Kind.IDENTITY])
+        return found[Kind.REPOSITORY] or delegated
     return resource and (found[Kind.IDENTITY] or not request.account)
 
 
