@@ -13,7 +13,7 @@ from node.daemon.supervise import Job
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
 from node.jobs.expiry import expire_forever
-from node.jobs.pulltimes import write_pull_times_forever
+from node.jobs.noted import write_noted_forever
 from node.jobs.repair import repair_forever
 from node.jobs.scrub import DAY, Pace, scrub_forever
 from node.jobs.tokenkeys import rotate_forever
@@ -35,7 +35,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "scrub": partial(scrub_forever, registry, lambda: _pace(running.config), SystemRandom()),
         "repair": partial(repair_forever, registry),
         "disk": partial(watch_disk_forever, registry),
-        "pull-times": partial(write_pull_times_forever, registry),
+        "noted": partial(write_noted_forever, registry),
         **_of_logins(registry, running.config),
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),

@@ -6,6 +6,6 @@
 * ``webhooks``    tells those who asked what happened
 * ``scrub``       reads all that is stored, and compares it
 * ``repair``      mends what is found damaged
-* ``pulltimes``   writes down when images were pulled last
+* ``noted``       writes down when images were pulled and keys were used last
 * ``disk``        room, failures, old readers
 """

@@ -26,6 +26,7 @@ from node.telemetry.alarms import Alarms
 from node.telemetry.tracing import Tracer, no_traces
 from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
+from protocol.auth.keyuse import KeyUse
 from protocol.auth.names import RegistryName
 from protocol.auth.principals import Arn
 from protocol.auth.public import PublicPlace
@@ -137,6 +138,7 @@ class Registry:
     tracer: Tracer = field(default_factory=no_traces)
     pulls: Pulls = field(default_factory=Pulls)
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
+    key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
     directory: Current[Directory] = field(init=False)
     """Users, groups, roles, policies and keys as they are now."""
 

@@ -23,6 +23,7 @@
 * ``trust``       who may assume a role by an identity token
 * ``challenge``   how an OCI client is told to log in, and what it asks a token for
 * ``passwords``   passwords of people, as they are kept
+* ``keyuse``      how an access key was used last
 * ``envelope``    secrets at rest
 * ``invitation``  the token with which a node joins, and the proof that it holds it
 """

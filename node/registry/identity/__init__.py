@@ -8,5 +8,7 @@ authenticate and decide look at.
 * ``granting``    policies of principals
 * ``managed``     policies that are attached by their ARN
 * ``keys``        access keys
+* ``uses``        when each was used last
+* ``passwords``   passwords of people
 * ``first``       the administrator that a new node makes
 """

@@ -12,7 +12,8 @@ A principal is a register by its unique id. Its fields:
     tag:KEY
 
 An access key: user (its id; empty for root), secret (sealed, in base64), created, expires (ms), inactive. A managed
-policy: name, document, created, updated, description. Where two nodes gave one name twice, the older one has it.
+policy: name, document, created, updated, description. Where two nodes gave one name twice while they were apart, the
+older one has it. The other is nobody, or what policies say of the name would be for two; both are deleted together.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,16 +91,20 @@ class Directory:
         policies: Sequence[ManagedPolicy],
     ) -> None:
         self.account = account
-        self._by_id = {one.id: one for one in principals}
         self._by_name: dict[tuple[str, str], Principal] = {}
+        self._shadowed: list[Principal] = []
         for one in sorted(principals, key=lambda one: (one.created, one.id)):
-            self._by_name.setdefault((one.kind, one.name), one)
+            if self._by_name.setdefault((one.kind, one.name), one) is not one:
+                self._shadowed.append(one)
+        self._by_id = {one.id: one for one in self._by_name.values()}
         self._by_arn = {one.arn: one for one in self._by_name.values()}
         self._keys = {one.id: one for one in keys}
         managed = [ManagedPolicy("", arn.rpartition("/")[2], arn, text) for arn, text in MANAGED.items()]
         self._policies: dict[str, ManagedPolicy] = {}
+        self._shadowed_policies: list[ManagedPolicy] = []
         for policy in (*managed, *sorted(policies, key=lambda one: (one.created, one.id))):
-            self._policies.setdefault(policy.arn, policy)
+            if self._policies.setdefault(policy.arn, policy) is not policy:
+                self._shadowed_policies.append(policy)
         self._read: dict[str, tuple[Named, ...]] = {}  # By unique id.
 
     def principals(self, kind: PrincipalKind) -> list[Principal]:
@@ -113,6 +118,18 @@ class Directory:
     def by_name(self, kind: PrincipalKind, name: str) -> Principal | None:
         """Return the principal that has this name now."""
         return self._by_name.get((kind, name))
+
+    def all_named(self, kind: PrincipalKind, name: str) -> list[Principal]:
+        """Return who has this name now, and those that were given it elsewhere at the same time and lost it."""
+        found = self.by_name(kind, name)
+        lost = [one for one in self._shadowed if (one.kind, one.name) == (kind, name)]
+        return lost if found is None else [found, *lost]
+
+    def all_policies(self, arn: str) -> list[ManagedPolicy]:
+        """Return the managed policy with this ARN, and those that lost it likewise."""
+        found = self._policies.get(arn)
+        lost = [one for one in self._shadowed_policies if one.arn == arn]
+        return lost if found is None else [found, *lost]
 
     def by_arn(self, arn: str) -> Principal | None:
         """Return the principal that has this ARN now."""

@@ -76,10 +76,11 @@ async def delete_policy(registry: Registry, caller: Caller, arn: str) -> None:
     registry.authorize(caller, "iam:DeletePolicy", Arn(arn))
 
     def write(_txn: WriteTxn, directory: Directory) -> _Wanted:
-        found, attached = _own(directory, arn), directory.attached_to(arn)
+        _own(directory, arn)
+        attached = directory.attached_to(arn)
         if attached:
             raise PrincipalExists(f"{arn} is attached to {attached[0].kind} {attached[0].name}; detach it first")
-        return {("managed-policy", found.id): None}
+        return {("managed-policy", one.id): None for one in directory.all_policies(arn)}
 
     await change(registry, Act(caller, "iam:DeletePolicy", arn), write)
 

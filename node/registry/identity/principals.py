@@ -1,10 +1,11 @@
 """Users, groups and roles: created, listed, changed, deleted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from node.registry.commit import commit_rules
 from node.registry.identity.directory import Directory, Principal, read_directory
+from node.registry.identity.uses import forget_use
 from node.registry.registers import register_put
 from node.registry.registry import Registry
 from node.store.table import ReadTxn, WriteTxn
@@ -101,11 +102,15 @@ async def delete_principal(registry: Registry, caller: Caller, kind: PrincipalKi
     """
     action = authorize(registry, caller, "Delete", kind, name)
 
-    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
-        found = named(directory, kind, name)
-        ended: dict[tuple[str, str], Mapping[str, Setting] | None] = {(kind, found.id): None}
-        ended |= {("access-key", key.id): None for key in directory.access_keys(found.id)}
-        ended |= {("user", one.id): {f"group:{found.id}": None} for one in directory.members(found.id)}
+    def write(txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        named(directory, kind, name)
+        ended: dict[tuple[str, str], Mapping[str, Setting] | None] = {}
+        for one in directory.all_named(kind, name):
+            ended[kind, one.id] = None
+            for key in directory.access_keys(one.id):
+                ended["access-key", key.id] = None
+                forget_use(registry, txn, key.id)
+            ended |= {("user", member.id): {f"group:{one.id}": None} for member in directory.members(one.id)}
         return ended
 
     await change(registry, Act(caller, action, name), write)
@@ -129,7 +134,7 @@ async def set_password(registry: Registry, caller: Caller, name: str, kept: str 
         PrincipalUnknown: there is none of this name.
     """
     action = "iam:UpdateLoginProfile"
-    registry.authorize(caller, action, principal_arn(registry.name.account, "user", principal_name("user", name)))
+    authorize_user(registry, caller, action, name)
 
     def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
         found = named(directory, "user", name)
@@ -170,6 +175,47 @@ async def set_trust(registry: Registry, caller: Caller, name: str, trust: str) -
     await change(registry, Act(caller, action, name), write)
 
 
+async def set_role(
+    registry: Registry, caller: Caller, name: str, *, max_session: int | None, description: str | None
+) -> None:
+    """Change how long a session of a role may last, or what it says of itself; ``None`` leaves it.
+
+    Raises:
+        Denied: without ``iam:UpdateRole``.
+        ParameterInvalid: a session cannot last that long.
+        PrincipalUnknown: there is no such role.
+    """
+    fields: dict[str, Setting] = {}
+    if max_session is not None:
+        fields["max-session"] = _session(max_session)
+    if description is not None:
+        fields["description"] = description[:1000] or None
+    await _set(registry, caller, "Update", "role", name, lambda _: fields)
+
+
+async def set_groups(registry: Registry, caller: Caller, user: str, groups: Collection[str]) -> None:
+    """Let a user be in these groups and in no others, as who keeps the members of groups elsewhere wants it.
+
+    Raises:
+        Denied: without ``iam:AddUserToGroup`` and ``iam:RemoveUserFromGroup`` for all groups.
+        PrincipalUnknown: there is no such user or group.
+        LimitExceeded: there are too many.
+    """
+    every = principal_arn(registry.name.account, "group", "*")
+    for action in ("iam:AddUserToGroup", "iam:RemoveUserFromGroup"):
+        registry.authorize(caller, action, every)
+    if len(groups) > MAX_GROUPS:
+        raise LimitExceeded(f"a user is in at most {MAX_GROUPS} groups")
+
+    def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
+        member = named(directory, "user", user)
+        wanted = {named(directory, "group", one).id for one in groups}
+        fields: dict[str, Setting] = {f"group:{one}": None for one in member.groups if one not in wanted}
+        return {("user", member.id): fields | {f"group:{one}": True for one in wanted}}
+
+    await change(registry, Act(caller, "iam:AddUserToGroup", user), write)
+
+
 async def set_member(registry: Registry, caller: Caller, group: str, user: str, *, is_in: bool) -> None:
     """Put a user into a group, or take it out.
 
@@ -201,6 +247,11 @@ def named(directory: Directory, kind: PrincipalKind, name: str) -> Principal:
     if found is None:
         raise PrincipalUnknown(f"there is no {kind} {name[:128]}")
     return found
+
+
+def authorize_user(registry: Registry, caller: Caller, action: str, user: str) -> None:
+    """Ask whether *caller* may do *action* to a user."""
+    registry.authorize(caller, action, principal_arn(registry.name.account, "user", principal_name("user", user)))
 
 
 def authorize(registry: Registry, caller: Caller, verb: str, kind: PrincipalKind, name: str) -> str:

@@ -136,7 +136,8 @@ async def test_a_key_is_shown_once_and_kept_sealed(registry: Registry, world: Wo
     secret = new.secret.value.decode()
     assert (new.key.id[:4], len(new.key.id), len(secret)) == ("AKIA", 20, 40)
     assert secret not in repr(new)
-    (kept,) = list_keys(registry, ALICE, "bob")
+    (shown,) = list_keys(registry, ALICE, "bob")
+    kept = shown.key
     assert secret not in repr(kept)
     assert secret_of(registry, kept) == secret
     assert (is_usable(kept, world.now), is_usable(kept, world.now + 1)) == (True, False)
@@ -162,7 +163,7 @@ async def test_a_key_that_is_switched_off_or_deleted_ends_what_was_issued_to_its
     await create_principal(registry, ALICE, "user", "bob")
     key = (await create_key(registry, ALICE, "bob")).key.id
     await set_key_active(registry, ALICE, key, is_active=False)
-    assert [one.is_active for one in list_keys(registry, ALICE, "bob")] == [False]
+    assert [one.key.is_active for one in list_keys(registry, ALICE, "bob")] == [False]
     await set_key_active(registry, ALICE, key, is_active=True)
     assert get_principal(registry, ALICE, "user", "bob").generation == 2
     await delete_key(registry, ALICE, key)

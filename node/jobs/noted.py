@@ -1,9 +1,10 @@
-"""Writes down when images were pulled last."""
+"""Writes down what requests leave behind: when images were pulled last, and access keys used."""
 
 from contextlib import suppress
 
 import trio
 
+from node.registry.identity.uses import write_uses
 from node.registry.pulltimes import write_pull_times
 from node.registry.registry import Registry
 from protocol.errors import Busy, Damaged
@@ -12,7 +13,7 @@ INTERVAL = 30.0  # Seconds between two writes: what a killed node forgets.
 _GRACE = 5.0  # Seconds to write the last ones when the node stops.
 
 
-async def write_pull_times_forever(registry: Registry) -> None:
+async def write_noted_forever(registry: Registry) -> None:
     """Write down what was noted, for ever, and once more at the end."""
     try:
         while True:
@@ -24,5 +25,6 @@ async def write_pull_times_forever(registry: Registry) -> None:
 
 
 async def _write(registry: Registry) -> None:
-    with suppress(Busy, Damaged):  # Told by an alarm; tried again.
-        await write_pull_times(registry)
+    for write in (write_pull_times, write_uses):
+        with suppress(Busy, Damaged):  # Told by an alarm; tried again.
+            await write(registry)
