@@ -315,6 +315,12 @@ class LifecyclePolicyUnknown(Refusal):
     status, oci, ecr = 404, "UNSUPPORTED", "LifecyclePolicyNotFoundException"
 
 
+class CatalogUnknown(Refusal):
+    """The public repository says nothing of itself."""
+
+    status, oci, ecr = 404, "NAME_UNKNOWN", "RepositoryCatalogDataNotFoundException"
+
+
 class PreviewUnknown(Refusal):
     """No lifecycle policy was previewed for the repository."""
 

@@ -24,6 +24,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``repositories``  finding, creating, deleting a repository
 * ``resourcetags``  what repositories are told apart by
 * ``details``       what is told of a repository
+* ``gallery``       what public repositories say of themselves
 * ``burial``        what lay in deleted repositories goes
 * ``documents``     documents of the registry, each a register
 * ``templates``     what a repository is made from that nobody made

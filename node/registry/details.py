@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from node.registry.registry import Registry
-from node.registry.repositories import exists, repository, unknown
+from node.registry.repositories import exists, repository
 from node.registry.settings import mutability_of, settings_of, tags_of
 from node.store.rows import RepositoryRow
 from protocol.auth.caller import Caller
@@ -17,7 +17,7 @@ _PAGE = 500  # Rows that are looked at together.
 
 
 class RepositoryDetail(msgspec.Struct, frozen=True):
-    """A private repository."""
+    """A repository; of what is set, nothing but tags concerns a public one."""
 
     name: RepositoryName
     created: float | None  # Seconds since 1970, UTC; ``None``: it came with an image, and nobody created it.
@@ -46,7 +46,7 @@ def repository_detail(name: RepositoryName, row: RepositoryRow) -> RepositoryDet
 def describe_repositories(
     registry: Registry, caller: Caller, names: Sequence[RepositoryName]
 ) -> list[RepositoryDetail]:
-    """Return what is told of these private repositories, in the order of *names*.
+    """Return what is told of these repositories, in the order of *names*.
 
     Raises:
         Denied: without ``ecr:DescribeRepositories`` on each.
@@ -54,13 +54,8 @@ def describe_repositories(
     """
     for name in names:
         registry.authorize(caller, "ecr:DescribeRepositories", name)
-    found: list[RepositoryDetail] = []
     with registry.store.meta.read() as txn:
-        for name in names:
-            if name.startswith(PREFIX):
-                raise unknown(registry, name)
-            found.append(repository_detail(name, repository(registry, txn, name)))
-    return found
+        return [repository_detail(name, repository(registry, txn, name)) for name in names]
 
 
 def list_repository_details(registry: Registry, caller: Caller, *, after: str, limit: int) -> list[RepositoryDetail]:
@@ -84,6 +79,31 @@ def list_repository_details(registry: Registry, caller: Caller, *, after: str, l
                 break
             after = page[-1][0]
     return found[:limit]
+
+
+def list_public_details(registry: Registry, caller: Caller, *, after: str, limit: int) -> list[RepositoryDetail]:
+    """Return at most *limit* public repositories beyond *after*, in the order of the bytes of their names.
+
+    Raises:
+        Denied: without ``ecr-public:DescribeRepositories``.
+    """
+    registry.authorize(caller, "ecr-public:DescribeRepositories", None)
+    own = f"{PREFIX}{registry.name.account}/"
+    after = after or own
+    found: list[RepositoryDetail] = []
+    with registry.store.meta.read() as txn:
+        while len(found) < limit and after.startswith(own):
+            wanted = min(_PAGE, limit - len(found))
+            page = registry.store.meta.repositories.page(txn, after=after, limit=wanted)
+            found += [
+                repository_detail(name, row)
+                for name, row in page
+                if name.startswith(own) and exists(registry, txn, row)
+            ]
+            if len(page) < wanted:
+                break
+            after = page[-1][0]
+    return found
 
 
 def _beyond_public(after: str) -> str:

@@ -17,6 +17,7 @@ REGISTRY_POLICY = "registry-policy"
 SCANNING = "scanning"
 SIGNING = "signing"
 REPLICATION = "replication"
+PUBLIC_CATALOG = "public-catalog"
 
 
 def document(registry: Registry, txn: ReadTxn, name: str) -> str | None:

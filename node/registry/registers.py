@@ -4,7 +4,7 @@ A register is a group and a name with fields; whoever sets a field last has the 
 allowed before: use cases authorize, and then read and write by these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from node.registry.commit import commit_rules
 from node.registry.registry import Registry
@@ -57,6 +57,16 @@ def register_put(
     key = register_name(group, name)
     state = registry.store.meta.registers.get(txn, group, name)
     return RegisterPut(key, RegisterValue(dict(fields), ended, act.caller.arn, seen_by(state, fields)))
+
+
+def registers_taken(registry: Registry, txn: ReadTxn, act: Act, groups: Iterable[str], name: str) -> list[RegisterPut]:
+    """Return the entries that take away every field of the registers called *name*, for ``commit``."""
+    there = {group: register(registry, txn, group, name) for group in groups}
+    return [
+        register_put(registry, txn, act, group, name, dict.fromkeys(fields))
+        for group, fields in there.items()
+        if fields
+    ]
 
 
 async def put_register(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from node.registry.commit import commit
+from node.registry.registers import registers_taken
 from node.registry.registry import Registry
 from node.registry.templates import settings_from_template
 from node.store.rows import RepositoryRow
@@ -15,6 +16,9 @@ from protocol.rules.templates import Cause
 from protocol.sync.entries import RepositoryKey, RepositoryPut, RepositoryValue, Setting
 from protocol.sync.repositories import delete_of
 from protocol.sync.vector import vector
+
+CATALOG, LOGO = "catalog", "logo"
+"""Groups of registers that have the name of a public repository, and go with it: what it says of itself."""
 
 
 def find_repository(registry: Registry, txn: ReadTxn, name: RepositoryName) -> RepositoryRow | None:
@@ -112,7 +116,8 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
                 "deleted because it still contains images"
             )
         seen = vector(meta.journal.heads_of_all(txn))
-        commit(registry, txn, act, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen)])
+        said = registers_taken(registry, txn, act, (CATALOG, LOGO), name)
+        commit(registry, txn, act, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen), *said])
         return row
 
     deleted = await registry.store.writer.write(run)

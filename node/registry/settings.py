@@ -7,10 +7,10 @@ scan-on-push                bool
 encryption, kms-key         AES256, KMS or KMS_DSSE; which key. Set at creation, never changed
 policy, lifecycle-policy    the documents, as they were given
 tag:KEY                     one resource tag each
-catalog                     JSON, of a public repository
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from node.registry.commit import commit, commit_rules
 from node.registry.registry import Registry
@@ -48,10 +48,23 @@ async def put_settings(registry: Registry, act: Act, name: RepositoryName, field
     registry.changes.notify()
 
 
+Beside: TypeAlias = Callable[[WriteTxn, int], list[Known]]
+"""What else to write in the transaction that begins this life of a repository."""
+
+
+def _nothing(_txn: WriteTxn, _life: int) -> list[Known]:
+    return []
+
+
 async def create_repository(
-    registry: Registry, caller: Caller, name: RepositoryName, fields: Mapping[str, Setting]
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    fields: Mapping[str, Setting],
+    *,
+    beside: Beside = _nothing,
 ) -> RepositoryRow:
-    """Create a repository with *fields* set, and with ``created`` beside them.
+    """Create a repository with *fields* set, with ``created`` among them, and whatever *beside* adds.
 
     Raises:
         Denied: without ``ecr:CreateRepository``, and ``ecr:TagResource`` where it gets tags.
@@ -76,8 +89,9 @@ async def create_repository(
         value = RepositoryValue(life, {"created": int(registry.now() * 1000), **fields})
 
         def entries(_dot: object, _hlc: int) -> list[Known]:
-            return [RepositoryPut(RepositoryKey(name), value)]
+            return [RepositoryPut(RepositoryKey(name), value), *others]
 
+        others = beside(txn, life)
         commit(registry, txn, act, entries)
         return repository(registry, txn, name)
 

@@ -6,6 +6,7 @@ Source: Service authorization reference, "Resource types defined by Amazon Elast
 import re
 
 from protocol.auth.names import RegistryName
+from protocol.auth.public import SERVICE as PUBLIC_SERVICE
 from protocol.auth.public import public_arn, public_name
 from protocol.errors import ParameterInvalid
 
@@ -41,13 +42,15 @@ def default_key_arn(registry: RegistryName) -> str:
     return f"arn:{partition(registry.region)}:kms:{registry.region}:{registry.account}:alias/aws/ecr"
 
 
-def repository_of_arn(arn: str, registry: RegistryName) -> str | None:
-    """Return the name of the private repository of *registry* that *arn* names; ``None``: it is of another one.
+def repository_of_arn(arn: str, registry: RegistryName, service: str = "ecr") -> str | None:
+    """Return what *service* calls the repository of *registry* that *arn* names; ``None``: it is of another one.
 
     Raises:
-        ParameterInvalid: it is not the ARN of a repository.
+        ParameterInvalid: it is not the ARN of a repository of this service.
     """
     found = _ARN.fullmatch(arn)
-    if found is None or found[1] != "ecr":
+    if found is None or found[1] != service:
         raise ParameterInvalid("Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
-    return found[4] if arn == repository_arn(registry, found[4]) else None
+    name = found[4]
+    own = public_arn(registry.account, name) if service == PUBLIC_SERVICE else repository_arn(registry, name)
+    return name if arn == own else None

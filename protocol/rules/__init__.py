@@ -14,5 +14,6 @@ up: the same document and the same name give the same decision on every node.
 * ``texts``        policies as they come in a call, and how ECR refuses one
 * ``scanning``     which repositories are scanned
 * ``signing``      which images are signed
+* ``catalog``      what a public repository says of itself
 * ``templates``    what a repository is made from that nobody made
 """

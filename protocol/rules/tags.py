@@ -18,7 +18,7 @@ def resource_tags(given: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Return the tags that *given* has as ``{"Key": ..., "Value": ...}`` each, or raise ``TagsInvalid``."""
     tags: dict[str, str] = {}
     for one in given:
-        key, value = one["Key"], one["Value"]
+        key, value = one.get("Key", ""), one.get("Value", "")  # The public service requires neither.
         _require_key(key)
         if len(value) > _MAX_VALUE or not _is_plain(value):
             raise TagsInvalid(f"The value of tag '{key}' has more than {_MAX_VALUE} characters, or some that none has")

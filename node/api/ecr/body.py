@@ -19,6 +19,8 @@ from protocol.errors import Busy, InputMalformed, InputTooLarge, InputTooSlow
 SMALL = 2**20
 """Bytes of the body of most operations."""
 _LARGE = {
+    "CreateRepository": 2 * 2**20,  # A logo as base64, and 50 000 characters, each perhaps an escape.
+    "PutRepositoryCatalogData": 2 * 2**20,
     "PutImage": 12 * 2**20,  # A manifest of 4 MiB within a string of JSON; few of its characters need an escape.
     "UploadLayerPart": 28 * 2**20,  # 20 971 520 bytes as base64.
 }

@@ -17,7 +17,7 @@ from protocol.auth.caller import Caller
 from protocol.ecr.private import PRIVATE
 from protocol.ecr.public import PUBLIC
 from protocol.ecr.shapes import Model, check_input
-from protocol.errors import Damaged, Denied, NameUnknown, OperationUnknown, Refusal
+from protocol.errors import Damaged, Denied, NameUnknown, OperationUnknown, Refusal, RegistryUnknown
 
 _MODELS: Mapping[Service, Model] = {"ecr": PRIVATE, "ecr-public": PUBLIC}
 _UNDECLARED: frozenset[str] = frozenset()
@@ -75,15 +75,19 @@ async def _call(parts: Parts, row: _Row, request: Request) -> dict[str, object]:
         given = check_input(row.model, name, await read_input(body, row.blobs))
         _require_own_registry(parts.registry, row, caller, given)
         host = parts.public_host() or request.host
-        door = Door(parts.registry, name, given, host, request.scheme, parts.token_key)
+        door = Door(parts.registry, row.operation.service, name, given, host, request.scheme, parts.token_key)
         return await row.operation.handler(door, caller, given)
 
 
 def _require_own_registry(registry: Registry, row: _Row, caller: Caller, given: Given) -> None:
     """Refuse calls for the registry of another account, without a word on whether there is one."""
     wanted = given.get("registryId", registry.name.account)
-    if wanted == registry.name.account or row.operation.service != "ecr":
+    if wanted == registry.name.account:
         return
+    if row.operation.service == "ecr-public" and wanted == registry.settings.public.alias:
+        return
+    if "RegistryNotFoundException" in row.errors:
+        raise RegistryUnknown(f"The registry with id '{wanted}' does not exist")
     action, name = row.operation.actions[0], given.get("repositoryName")
     if name is not None and "RepositoryNotFoundException" in row.errors:
         raise NameUnknown(f"The repository with name '{name}' does not exist in the registry with id '{wanted}'")

@@ -21,6 +21,7 @@ class Door:
     """One call: the registry that it is for, and by which name the client reached it."""
 
     registry: Registry
+    service: Service
     operation: str
     given: Given
     host: str

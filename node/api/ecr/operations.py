@@ -6,8 +6,10 @@ repository. The use case behind a handler asks for the same actions.
 
 from node.api.ecr import (
     account,
+    catalog,
     lifecycle,
     policies,
+    public,
     pullthrough,
     replication,
     repositories,
@@ -155,23 +157,31 @@ OPERATIONS: tuple[Operation, ...] = (
         not_yet,
     ),
     # Public service, registry and gallery.
-    Operation("ecr-public", "DescribeRegistries", ("ecr-public:DescribeRegistries",), not_yet),
-    Operation("ecr-public", "GetRegistryCatalogData", ("ecr-public:GetRegistryCatalogData",), not_yet),
-    Operation("ecr-public", "PutRegistryCatalogData", ("ecr-public:PutRegistryCatalogData",), not_yet),
-    Operation("ecr-public", "GetRepositoryCatalogData", ("ecr-public:GetRepositoryCatalogData",), not_yet),
-    Operation("ecr-public", "PutRepositoryCatalogData", ("ecr-public:PutRepositoryCatalogData",), not_yet),
+    Operation("ecr-public", "DescribeRegistries", ("ecr-public:DescribeRegistries",), public.describe_registries),
+    Operation("ecr-public", "GetRegistryCatalogData", ("ecr-public:GetRegistryCatalogData",), catalog.get_of_registry),
+    Operation("ecr-public", "PutRegistryCatalogData", ("ecr-public:PutRegistryCatalogData",), catalog.put_of_registry),
+    Operation(
+        "ecr-public", "GetRepositoryCatalogData", ("ecr-public:GetRepositoryCatalogData",), catalog.get_of_repository
+    ),
+    Operation(
+        "ecr-public", "PutRepositoryCatalogData", ("ecr-public:PutRepositoryCatalogData",), catalog.put_of_repository
+    ),
     # Public service, repositories.
-    Operation("ecr-public", "CreateRepository", ("ecr-public:CreateRepository", "ecr-public:TagResource"), not_yet),
-    Operation("ecr-public", "DescribeRepositories", ("ecr-public:DescribeRepositories",), not_yet),
-    Operation("ecr-public", "DeleteRepository", ("ecr-public:DeleteRepository",), not_yet),
+    Operation(
+        "ecr-public", "CreateRepository", ("ecr-public:CreateRepository", "ecr-public:TagResource"), public.create
+    ),
+    Operation("ecr-public", "DescribeRepositories", ("ecr-public:DescribeRepositories",), public.describe),
+    Operation("ecr-public", "DeleteRepository", ("ecr-public:DeleteRepository",), public.delete),
     # Public service, resource tags.
-    Operation("ecr-public", "TagResource", ("ecr-public:TagResource",), not_yet),
-    Operation("ecr-public", "UntagResource", ("ecr-public:UntagResource",), not_yet),
-    Operation("ecr-public", "ListTagsForResource", ("ecr-public:ListTagsForResource",), not_yet),
+    Operation("ecr-public", "TagResource", ("ecr-public:TagResource",), tags.tag),
+    Operation("ecr-public", "UntagResource", ("ecr-public:UntagResource",), tags.untag),
+    Operation("ecr-public", "ListTagsForResource", ("ecr-public:ListTagsForResource",), tags.list_),
     # Public service, repository policies.
-    Operation("ecr-public", "SetRepositoryPolicy", ("ecr-public:SetRepositoryPolicy",), not_yet),
-    Operation("ecr-public", "GetRepositoryPolicy", ("ecr-public:GetRepositoryPolicy",), not_yet),
-    Operation("ecr-public", "DeleteRepositoryPolicy", ("ecr-public:DeleteRepositoryPolicy",), not_yet),
+    Operation("ecr-public", "SetRepositoryPolicy", ("ecr-public:SetRepositoryPolicy",), policies.set_of_repository),
+    Operation("ecr-public", "GetRepositoryPolicy", ("ecr-public:GetRepositoryPolicy",), policies.get_of_repository),
+    Operation(
+        "ecr-public", "DeleteRepositoryPolicy", ("ecr-public:DeleteRepositoryPolicy",), policies.delete_of_repository
+    ),
     # Public service, images and layers.
     Operation("ecr-public", "PutImage", ("ecr-public:PutImage",), not_yet),
     Operation("ecr-public", "BatchDeleteImage", ("ecr-public:BatchDeleteImage",), not_yet),

@@ -67,5 +67,5 @@ def _opened(door: Door, token: str) -> str:
 
 def _code(door: Door, place: bytes) -> bytes:
     asked = {name: value for name, value in sorted(door.given.items()) if name not in _UNBOUND}
-    bound = msgspec.msgpack.encode([door.operation, asked, place], order="sorted")
+    bound = msgspec.msgpack.encode([door.service, door.operation, asked, place], order="sorted")
     return blake3(bound, key=door.token_key).digest(length=_CODE)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from node.api.ecr.door import Door, Given
-from node.api.ecr.naming import own_repository, private_repository, repository_uri
+from node.api.ecr.naming import own_repository, repository_named, repository_uri
 from node.api.ecr.paging import next_token, no_page_with, page_of
 from node.registry.details import (
     RepositoryDetail,
@@ -54,7 +54,7 @@ async def describe(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     """``DescribeRepositories``."""
     no_page_with(door, "repositoryNames")
     if "repositoryNames" in given:
-        names = [private_repository(door, name) for name in given["repositoryNames"]]
+        names = [repository_named(door, name) for name in given["repositoryNames"]]
         found = describe_repositories(door.registry, caller, names)
         return {"repositories": [shown(door, one) for one in found]}
     page = page_of(door)

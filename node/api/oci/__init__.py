@@ -8,6 +8,7 @@
 * ``blobs``      ``/v2/<name>/blobs/<digest>``
 * ``uploads``    ``/v2/<name>/blobs/uploads/``
 * ``listings``   tags, the catalog and referrers, page by page
+* ``logos``      ``/logos/<name>``: logos of public repositories
 * ``health``     ``/healthz``, ``/readyz``, ``/metrics``
 * ``recent``     manifests that were asked for since the last write
 * ``routes``     the table of all of them

@@ -23,7 +23,8 @@ from protocol.oci.ranges import (
     strong_etag,
 )
 
-_SAFE = (("x-content-type-options", "nosniff"), ("content-security-policy", "default-src 'none'; sandbox"))
+SAFE = (("x-content-type-options", "nosniff"), ("content-security-policy", "default-src 'none'; sandbox"))
+"""On every answer that carries what a client stored."""
 _BOUNDARY = "entrepot-part-7d1f9c4ab0e2"  # Fixed: a part's head is never looked for in the bytes of the content.
 _FOREVER = ("cache-control", "max-age=31536000, immutable")  # What a digest names does not change.
 
@@ -55,7 +56,7 @@ def content_headers(digest: Digest, media_type: str, *, download: bool, immutabl
         ("docker-content-digest", digest),
         ("etag", strong_etag(digest)),
         VERSION,
-        *_SAFE,
+        *SAFE,
     ]
     if download:
         headers += [("content-disposition", "attachment"), ("accept-ranges", "bytes")]

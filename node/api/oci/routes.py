@@ -7,7 +7,7 @@ effect decides (a PUT that moves a tag), the use case asks for more.
 from collections.abc import Callable
 from functools import partial
 
-from node.api.oci import blobs, health, listings, manifests, uploads
+from node.api.oci import blobs, health, listings, logos, manifests, uploads
 from node.api.oci.answer import VERSION, answer, refused
 from node.api.oci.challenges import refuse
 from node.api.oci.door import Handler, Health
@@ -57,6 +57,8 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("DELETE", _UPLOAD, "ecr:UploadLayerPart", uploads.delete_upload),
     Route("GET", "/v2/{name}/tags/list", "ecr:ListImages", listings.get_tags),
     Route("GET", "/v2/{name}/referrers/{digest}", "ecr:BatchGetImage", listings.get_referrers),
+    Route("GET", logos.PATTERN, "ecr:BatchGetImage", logos.get),
+    Route("HEAD", logos.PATTERN, "ecr:BatchGetImage", logos.get),
 )
 
 

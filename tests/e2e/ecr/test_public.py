@@ -1,0 +1,253 @@
+"""The public service, as boto3 sees it."""
+
+import hashlib
+import http.client
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e import images
+from tests.e2e.ecr.calls import ACCOUNT, Raw, refused
+from tests.e2e.ecr.conftest import EcrNode
+from tests.e2e.pushes import Client
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
+POLICY = '{"Version": "2012-10-17",  "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "ecr-public:*"}]}'
+
+
+@pytest.fixture
+def public(ecr_node: EcrNode, ecr: Any) -> Any:
+    """The boto3 client of the public service."""
+    return ecr_node.public
+
+
+@pytest.fixture
+def raw_public(ecr_node: EcrNode) -> Iterator[Raw]:
+    """Calls of the public service as bytes."""
+    with closing(Raw(ecr_node.server, "ecr-public")) as raw:
+        yield raw
+
+
+@pytest.fixture
+def made(public: Any, name: str) -> Any:
+    """A public repository of the test's own."""
+    return public.create_repository(repositoryName=name)["repository"]
+
+
+def unknown(name: str, account: str = ACCOUNT) -> str:
+    return f"The repository with name '{name}' does not exist in the registry with id '{account}'"
+
+
+def test_a_new_repository_is_described_by_its_own_name(ecr_node: EcrNode, public: Any, made: Any, name: str) -> None:
+    created = made.pop("createdAt")
+    assert made == {
+        "repositoryArn": f"arn:aws:ecr-public::{ACCOUNT}:repository/{name}",
+        "registryId": ACCOUNT,
+        "repositoryName": name,
+        "repositoryUri": f"{ecr_node.server.address}/public/{ACCOUNT}/{name}",
+    }
+    [described] = public.describe_repositories(registryId=ACCOUNT, repositoryNames=[name])["repositories"]
+    assert described.pop("createdAt") == created
+    assert described == made
+
+
+def test_one_name_is_two_repositories_in_two_services(ecr: Any, public: Any, made: Any, name: str) -> None:
+    assert refused(ecr.describe_repositories, repositoryNames=[name])["Message"] == unknown(name)
+    ecr.create_repository(repositoryName=name)
+    ecr.delete_repository(repositoryName=name)
+    assert public.describe_repositories(repositoryNames=[name])["repositories"]
+    inside = f"public/{ACCOUNT}/{name}"
+    assert refused(ecr.describe_repositories, repositoryNames=[inside])["Code"] == "RepositoryNotFoundException"
+    assert refused(ecr.delete_repository, repositoryName=inside, force=True)["Code"] == "RepositoryNotFoundException"
+    assert refused(ecr.create_repository, repositoryName=inside)["Code"] == "InvalidParameterException"
+    arn = f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/{inside}"
+    assert refused(ecr.list_tags_for_resource, resourceArn=arn)["Code"] == "RepositoryNotFoundException"
+
+
+def test_lists_are_of_their_own_service_and_page_by_page(ecr: Any, public: Any) -> None:
+    prefix = uuid.uuid4().hex[:12]
+    names = [f"{prefix}/{one}" for one in "abcde"]
+    for one in names:
+        public.create_repository(repositoryName=one)
+    pages = public.get_paginator("describe_repositories").paginate(PaginationConfig={"PageSize": 2})
+    found = [one["repositoryName"] for page in pages for one in page["repositories"]]
+    assert [one for one in found if one.startswith(prefix)] == names
+    assert found == sorted(found)
+    private = ecr.get_paginator("describe_repositories").paginate(PaginationConfig={"PageSize": 2})
+    assert not [one for page in private for one in page["repositories"] if one["repositoryName"].startswith("public/")]
+    token = public.describe_repositories(maxResults=1)["nextToken"]
+    assert refused(ecr.describe_repositories, nextToken=token)["Code"] == "InvalidParameterException"
+    for one in names:
+        public.delete_repository(repositoryName=one)
+
+
+def test_a_name_is_taken_once_and_free_again(public: Any, made: Any, name: str) -> None:
+    error = refused(public.create_repository, repositoryName=name)
+    assert error["Code"] == "RepositoryAlreadyExistsException"
+    assert error["Message"] == f"The repository with name '{name}' already exists in the registry with id '{ACCOUNT}'"
+    gone = public.delete_repository(repositoryName=name)["repository"]
+    assert gone == made
+    assert refused(public.describe_repositories, repositoryNames=[name])["Message"] == unknown(name)
+    assert refused(public.delete_repository, repositoryName=name)["Message"] == unknown(name)
+    public.create_repository(repositoryName=name)
+
+
+def test_a_repository_with_images_goes_by_force(public: Any, oci: Client, made: Any, name: str) -> None:
+    oci.put_image(f"public/{ACCOUNT}/{name}", "1", images.make_image(61))
+    error = refused(public.delete_repository, repositoryName=name)
+    assert error["Code"] == "RepositoryNotEmptyException"
+    assert f"'{name}'" in error["Message"]
+    public.delete_repository(repositoryName=name, force=True)
+    assert oci.call("GET", f"/v2/public/{ACCOUNT}/{name}/manifests/1").status == 404
+
+
+@pytest.mark.parametrize("bad", ["A/b", "a--b/c", "a__b", "a", "a" * 206, "a/", "a//b"])
+def test_what_is_no_name_is_an_invalid_parameter(raw_public: Raw, bad: str) -> None:
+    result = raw_public.call("CreateRepository", {"repositoryName": bad})
+    assert result.error == "InvalidParameterException"
+    assert "'repositoryName'" in result.body["message"]
+
+
+@pytest.mark.parametrize("registry", ["999999999999", "acme"])
+def test_another_registry_is_not_here(raw_public: Raw, made: Any, name: str, registry: str) -> None:
+    given = {"registryId": registry, "repositoryName": name}
+    result = raw_public.call("InitiateLayerUpload", given)
+    assert result.error == "RegistryNotFoundException"
+    if registry.isdigit():
+        result = raw_public.call("DeleteRepository", given)
+        assert result.error == "RepositoryNotFoundException"
+
+
+def test_tags_of_the_resource_go_by_its_arn(public: Any, name: str) -> None:
+    made = public.create_repository(repositoryName=name, tags=[{"Key": "team", "Value": "a"}])["repository"]
+    arn = made["repositoryArn"]
+    public.tag_resource(resourceArn=arn, tags=[{"Key": "cost", "Value": "7"}, {"Key": "bare"}])
+    public.untag_resource(resourceArn=arn, tagKeys=["team", "none"])
+    tags = public.list_tags_for_resource(resourceArn=arn)["tags"]
+    assert tags == [{"Key": "bare", "Value": ""}, {"Key": "cost", "Value": "7"}]
+    assert refused(public.list_tags_for_resource, resourceArn=arn + "x")["Message"] == unknown(name + "x")
+    for wrong in (f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/{name}", "arn:aws:s3:::bucket"):
+        assert refused(public.list_tags_for_resource, resourceArn=wrong)["Code"] == "InvalidParameterException"
+    assert (
+        refused(public.tag_resource, resourceArn=arn, tags=[{"Value": "x"}])["Code"] == "InvalidTagParameterException"
+    )
+
+
+def test_a_policy_is_kept_to_the_byte_and_takes_no_pull_away(public: Any, oci: Client, made: Any, name: str) -> None:
+    inside = f"public/{ACCOUNT}/{name}"
+    oci.put_image(inside, "1", images.make_image(61))
+    error = refused(public.get_repository_policy, repositoryName=name)
+    assert error["Code"] == "RepositoryPolicyNotFoundException"
+    assert f"'{name}'" in error["Message"]
+    public.set_repository_policy(repositoryName=name, policyText=POLICY, force=True)
+    assert public.get_repository_policy(repositoryName=name)["policyText"] == POLICY
+    assert oci.call("GET", f"/v2/{inside}/manifests/1").status == 200
+    assert public.delete_repository_policy(repositoryName=name)["policyText"] == POLICY
+
+
+def test_the_registry_is_one_and_has_a_name_for_people(ecr_node: EcrNode, public: Any) -> None:
+    [registry] = public.describe_registries()["registries"]
+    assert registry["registryId"] == ACCOUNT
+    assert registry["registryArn"] == f"arn:aws:ecr-public::{ACCOUNT}:registry/{ACCOUNT}"
+    assert registry["registryUri"] == f"{ecr_node.server.address}/public/{ACCOUNT}"
+    assert registry["verified"] is False
+    assert public.put_registry_catalog_data(displayName="Äcme & <b>")["registryCatalogData"] == {
+        "displayName": "Äcme & <b>"
+    }
+    assert public.get_registry_catalog_data()["registryCatalogData"] == {"displayName": "Äcme & <b>"}
+
+
+def test_what_a_repository_says_comes_back_as_it_was_said(public: Any, made: Any, name: str) -> None:
+    assert refused(public.get_repository_catalog_data, repositoryName=name)["Code"] == (
+        "RepositoryCatalogDataNotFoundException"
+    )
+    said = {
+        "description": "An <img src=x onerror=alert(1)> app",
+        "architectures": ["x86-64", "ARM 64", "riscv"],
+        "operatingSystems": ["Linux", "Plan 9"],
+        "aboutText": "# About\n\n[x](javascript:alert(1)) " + "ä" * 25_000,
+        "usageText": "😀" * 12_000,
+    }
+    shown = {**said, "architectures": ["x86-64", "ARM 64"], "operatingSystems": ["Linux"]}
+    put = public.put_repository_catalog_data(repositoryName=name, catalogData=said)["catalogData"]
+    assert put == shown | {"marketplaceCertified": False}
+    assert public.get_repository_catalog_data(repositoryName=name)["catalogData"] == put
+    less = public.put_repository_catalog_data(repositoryName=name, catalogData={"usageText": "u"})["catalogData"]
+    assert less == {"usageText": "u", "marketplaceCertified": False}
+    assert public.get_repository_catalog_data(repositoryName=name)["catalogData"] == less
+
+
+def test_what_a_deleted_repository_said_its_successor_does_not(public: Any, name: str) -> None:
+    catalog = {"description": "old", "logoImageBlob": PNG}
+    made = public.create_repository(repositoryName=name, catalogData=catalog)["catalogData"]
+    assert (made["description"], fetched(made["logoUrl"]).status) == ("old", 200)
+    public.delete_repository(repositoryName=name)
+    assert fetched(made["logoUrl"]).status == 404
+    assert public.create_repository(repositoryName=name)["catalogData"] == {}
+    assert fetched(made["logoUrl"]).status == 404
+    assert refused(public.get_repository_catalog_data, repositoryName=name)["Code"].endswith("NotFoundException")
+
+
+def test_a_logo_is_served_as_a_picture_and_nothing_else(public: Any, made: Any, name: str) -> None:
+    big = PNG + bytes(512_000 - len(PNG))
+    urls = []
+    for data in (PNG, big):
+        said = public.put_repository_catalog_data(repositoryName=name, catalogData={"logoImageBlob": data})
+        url = said["catalogData"]["logoUrl"]
+        urls.append(url)
+        got = fetched(url)
+        assert got.status == 200
+        assert got.headers["content-type"] == "image/png"
+        assert got.headers["x-content-type-options"] == "nosniff"
+        assert got.headers["content-security-policy"] == "default-src 'none'; sandbox"
+        assert hashlib.sha256(got.body).digest() == hashlib.sha256(data).digest()
+        assert fetched(url, If_None_Match=got.headers["etag"]).status == 304
+        assert public.get_repository_catalog_data(repositoryName=name)["catalogData"]["logoUrl"] == url
+    assert len(set(urls)) == 2  # A browser that has the one asks for the other.
+    public.put_repository_catalog_data(repositoryName=name, catalogData={"description": "no logo any more"})
+    assert fetched(urls[1]).status == 404
+
+
+@pytest.mark.parametrize("data", [b"<svg onload='alert(1)'/>", b"<html>", b"\x89PNG", b"RIFF0000WAVE"])
+def test_what_is_no_picture_is_no_logo(public: Any, made: Any, name: str, data: bytes) -> None:
+    error = refused(public.put_repository_catalog_data, repositoryName=name, catalogData={"logoImageBlob": data})
+    assert error["Code"] == "InvalidParameterException"
+    assert "'logoImageBlob'" in error["Message"]
+    other = f"{name}/other"
+    assert refused(public.create_repository, repositoryName=other, catalogData={"logoImageBlob": data})
+    assert refused(public.describe_repositories, repositoryNames=[other])["Code"] == "RepositoryNotFoundException"
+
+
+@pytest.mark.parametrize(
+    "catalog",
+    [
+        {"description": "x" * 1025},
+        {"aboutText": "x" * 25_601},
+        {"usageText": "x" * 25_601},
+        {"architectures": ["x"] * 51},
+        {"operatingSystems": ["x" * 51]},
+        {"operatingSystems": [""]},
+        {"logoImageBlob": "A" * 682_672},
+        {"logoImageBlob": "not base64!"},
+        {"logoImageBlob": 5},
+        {"description": ["x"]},
+    ],
+)
+def test_what_is_too_much_to_say_is_refused(raw_public: Raw, made: Any, name: str, catalog: Any) -> None:
+    result = raw_public.call("PutRepositoryCatalogData", {"repositoryName": name, "catalogData": catalog})
+    assert (result.status, result.error) == (400, "InvalidParameterException"), result.body
+
+
+def fetched(url: str, **headers: str) -> Any:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    with closing(connection):
+        sent = {key.replace("_", "-"): value for key, value in headers.items()}
+        connection.request("GET", f"{parts.path}?{parts.query}", headers=sent)
+        response = connection.getresponse()
+        response.body = response.read()  # type: ignore[attr-defined]
+        return response
