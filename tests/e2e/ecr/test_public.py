@@ -16,7 +16,8 @@ from tests.e2e.ecr.conftest import EcrNode
 from tests.e2e.pushes import Client
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
-POLICY = '{"Version": "2012-10-17",  "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "ecr-public:*"}]}'
+POLICY = """{"Version": "2012-10-17",  "Statement": [{"Effect": "Deny", "Principal": "*", "Action":
+    ["ecr-public:Batch*", "ecr-public:GetDownload*", "ecr-public:List*", "ecr-public:PutImage"]}]}"""
 
 
 @pytest.fixture
@@ -145,7 +146,11 @@ def test_a_policy_is_kept_to_the_byte_and_takes_no_pull_away(public: Any, oci: C
     assert f"'{name}'" in error["Message"]
     public.set_repository_policy(repositoryName=name, policyText=POLICY, force=True)
     assert public.get_repository_policy(repositoryName=name)["policyText"] == POLICY
-    assert oci.call("GET", f"/v2/{inside}/manifests/1").status == 200
+    for path in ("manifests/1", "tags/list"):
+        assert oci.call("GET", f"/v2/{inside}/{path}").status == 200
+    denied = oci.call("PUT", f"/v2/{inside}/manifests/2", images.make_image(61).manifest.data)
+    assert denied.status == 403
+    assert b"ecr-public:PutImage" in denied.body
     assert public.delete_repository_policy(repositoryName=name)["policyText"] == POLICY
 
 
