@@ -2,6 +2,7 @@
 
 * ``oci``    the OCI distribution API, under ``/v2/``
 * ``ecr``    the API of Amazon ECR, ``POST /``
+* ``sts``    AWS STS, forms at ``/``
 * ``login``  who sends a request, and ``/token``
 * ``admin``  what the command line asks of the node, on its control socket
 """

@@ -17,6 +17,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``control``    what commands ask of peers
 * ``notify``     tells systemd how the node is
 * ``jobs``       the table of what runs beside the doors
+* ``issuers``    how trusted issuers are asked
 * ``webhooks``   how webhooks reach their receivers
 * ``doctor``     looks at all that a node depends on
 * ``activity``   what the node does at the moment

@@ -10,6 +10,7 @@ from node.config.settings import Config
 from node.http.entrance import Entrance
 from node.http.message import Application
 from node.registry.authentication.bearer import BearerTokens
+from node.registry.authentication.federation import Federation, Fetch
 from node.registry.authentication.passwords import Passwords
 from node.registry.authentication.tokenkeys import rotate_token_keys
 from node.registry.registry import Registry
@@ -22,19 +23,24 @@ class Access:
     """How the client port knows its callers."""
 
     entrance: Entrance
+    federation: Federation
     tokens: Application | None
     """What serves ``/token``, where anyone has to log in."""
 
 
-async def open_access(registry: Registry, config: Config) -> Access:
-    """Return how callers are known; where they have to log in, there is a key to sign their tokens with."""
+async def open_access(registry: Registry, config: Config, fetch: Fetch) -> Access:
+    """Return how callers are known; where they have to log in, there is a key to sign their tokens with.
+
+    *fetch* is how issuers are asked that are trusted to know callers.
+    """
+    federation = Federation(registry, fetch)
     if not requires_authentication(config):
-        return Access(open_entrance(registry), None)
+        return Access(open_entrance(registry), federation, None)
     with suppress(Busy):  # Nobody gets a bearer token then; the job tries again.
         await rotate_token_keys(registry, root_caller(registry))
     bearer, passwords = BearerTokens(registry), Passwords(registry)
     entrance = guarded_entrance(registry, bearer, passwords)
-    return Access(entrance, token_application(registry, entrance, bearer, passwords))
+    return Access(entrance, federation, token_application(registry, entrance, bearer, passwords))
 
 
 def root_caller(registry: Registry) -> Caller:

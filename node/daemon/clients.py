@@ -1,4 +1,4 @@
-"""What the client port serves: the distribution API, and ECR's API beside it."""
+"""What the client port serves: the distribution API, and the APIs of ECR and STS beside it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ from node.api.ecr.dispatch import Parts, ecr_application
 from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
+from node.api.sts.door import Parts as StsParts
+from node.api.sts.door import sts_application
+from node.api.sts.form import is_form
 from node.daemon.access import Access
 from node.daemon.reload import Running
 from node.http.message import Application, Request, Response
@@ -46,9 +49,14 @@ def client_application(
         )
     )
 
+    sessions = sts_application(StsParts(registry, access.entrance, access.federation, shown.damaged))
+
     def application(request: Request) -> Awaitable[Response]:  # No coroutine of its own: pulls go through here.
-        if request.path == "/" and request.method == "POST":
-            return calls(request)
+        if request.path == "/":
+            if is_form(request):
+                return sessions(request)
+            if request.method == "POST":
+                return calls(request)
         if request.path == "/token" and access.tokens is not None:
             return access.tokens(request)
         return distribution(request)

@@ -32,6 +32,7 @@ from node.daemon.expiry import Expiry
 from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.holds import watching_holds
 from node.daemon.inforce import put_access, put_limits, put_log, put_rules
+from node.daemon.issuers import issuer_fetch
 from node.daemon.jobs import jobs_of
 from node.daemon.leaving import Leaving
 from node.daemon.notify import Notify
@@ -135,7 +136,7 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look, doctor.examine)
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
-                login = await open_access(registry, config)
+                login = await open_access(registry, config, issuer_fetch(system_dialer()))
                 clients = _clients(registry, login, identity, running, Health(ready, metrics.render), metrics)
                 doors = _doors(listeners, clients, peering, control)
                 watch_doors(metrics, doors)

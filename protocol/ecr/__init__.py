@@ -6,4 +6,5 @@ What stands in the two tables is generated from the service models of botocore, 
 * ``shapes``   what a value may be, and why one is not that
 * ``private``  the 62 operations of ``ecr``
 * ``public``   the 23 operations of ``ecr-public``
+* ``requestid``  the id of a request, as AWS writes it
 """

@@ -18,6 +18,7 @@ Handlers:
 * ``policies``      policies of repositories and of the registry
 * ``lifecycle``     lifecycle policies
 * ``templates``     repository creation templates
+* ``authorization``  passwords for OCI clients
 * ``account``       settings of the account, principals whose pulls do not count
 * ``scanning``      which repositories are scanned, and scans
 * ``signing``       which images are signed

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from node.http.message import Response
+from protocol.ecr.requestid import request_uuid
 from protocol.errors import Busy, Refusal
 
 TYPE = "application/x-amz-json-1.1"
@@ -66,12 +67,6 @@ def error_name(refusal: Refusal, declared: Collection[str]) -> str:
     if isinstance(refusal, Busy) or refusal.ecr == "ServerException":
         return "ServiceUnavailable"
     return next((name for name in _FALLBACKS if name in declared), refusal.ecr)
-
-
-def request_uuid(number: str) -> str:
-    """Return the id of a request in the form that AWS gives it; both its halves are the id in the log."""
-    prefix, _, rest = number.partition("-")
-    return f"{prefix:0>8}-0000-4000-8000-{rest:0>12}"
 
 
 def without_absent(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds.

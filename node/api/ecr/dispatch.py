@@ -17,7 +17,7 @@ from protocol.auth.caller import Caller
 from protocol.ecr.private import PRIVATE
 from protocol.ecr.public import PUBLIC
 from protocol.ecr.shapes import Model, check_input
-from protocol.errors import Damaged, Denied, NameUnknown, OperationUnknown, Refusal, RegistryUnknown
+from protocol.errors import Damaged, Denied, NameUnknown, OperationUnknown, Refusal, RegistryUnknown, SignatureMissing
 
 _MODELS: Mapping[Service, Model] = {"ecr": PRIVATE, "ecr-public": PUBLIC}
 _UNDECLARED: frozenset[str] = frozenset()
@@ -72,6 +72,8 @@ async def _call(parts: Parts, row: _Row, request: Request) -> dict[str, object]:
     name = row.operation.name
     async with parts.bodies.received(name, request.body) as body:
         caller = await parts.caller_of(request, body)
+        if not caller.account:
+            raise SignatureMissing("Missing Authentication Token")
         given = check_input(row.model, name, await read_input(body, row.blobs))
         _require_own_registry(parts.registry, row, caller, given)
         host = parts.public_host() or request.host

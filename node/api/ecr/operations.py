@@ -6,6 +6,7 @@ repository. The use case behind a handler asks for the same actions.
 
 from node.api.ecr import (
     account,
+    authorization,
     catalog,
     lifecycle,
     policies,
@@ -23,7 +24,7 @@ from node.api.ecr.later import not_yet
 
 OPERATIONS: tuple[Operation, ...] = (
     # Private service, authentication and account.
-    Operation("ecr", "GetAuthorizationToken", ("ecr:GetAuthorizationToken",), not_yet),
+    Operation("ecr", "GetAuthorizationToken", ("ecr:GetAuthorizationToken",), authorization.get_token),
     Operation("ecr", "GetAccountSetting", ("ecr:GetAccountSetting",), account.get_setting),
     Operation("ecr", "PutAccountSetting", ("ecr:PutAccountSetting",), account.put_setting),
     Operation("ecr", "DescribeRegistry", ("ecr:DescribeRegistry",), replication.describe_registry),
@@ -154,7 +155,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "ecr-public",
         "GetAuthorizationToken",
         ("ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"),
-        not_yet,
+        authorization.get_public_token,
     ),
     # Public service, registry and gallery.
     Operation("ecr-public", "DescribeRegistries", ("ecr-public:DescribeRegistries",), public.describe_registries),

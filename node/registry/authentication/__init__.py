@@ -8,6 +8,9 @@ what may be done: policies are asked with each request.
 * ``passwords``   an access key and its secret, or a user and its password
 * ``authorization``  ECR's authorization tokens
 * ``sessions``    temporary credentials
+* ``roles``       sessions of roles, and who may have one
+* ``issuers``     who is trusted to say who somebody is
+* ``federation``  identity tokens of those, verified
 * ``signatures``  Signature Version 4
 * ``tokenkeys``   the keys that sign bearer tokens, and their rotation
 * ``bearer``      bearer tokens of OCI clients, and what they may be used for at most

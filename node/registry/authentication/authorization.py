@@ -10,6 +10,7 @@ Source: Amazon ECR API reference, "GetAuthorizationToken".
 
 import base64
 import binascii
+from collections.abc import Iterable
 
 import msgspec
 
@@ -43,9 +44,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Content).decode
 
 
-def issue_authorization_token(registry: Registry, caller: Caller, *, lifetime: int = LIFETIME) -> Issued:
-    """Return a password for the user ``AWS`` that speaks for *caller*; ``Denied`` without the right to have one."""
-    registry.authorize(caller, "ecr:GetAuthorizationToken", None)
+def issue_authorization_token(
+    registry: Registry, caller: Caller, actions: Iterable[str], *, lifetime: int = LIFETIME
+) -> Issued:
+    """Return a password for the user ``AWS`` that speaks for *caller*; ``Denied`` where *actions* are not allowed."""
+    for action in actions:
+        registry.authorize(caller, action, None)
     return seal_subject(registry, _LABEL, subject_of(registry, caller), lifetime)
 
 
