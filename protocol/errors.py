@@ -177,10 +177,20 @@ class ManifestUnknown(Refusal):
     status, oci, ecr = 404, "MANIFEST_UNKNOWN", "ImageNotFoundException"
 
 
+class ImageInaccessible(ManifestUnknown):
+    """The image is in the archive: it has to be brought back before anyone can pull it."""
+
+
 class BlobUnknown(Refusal):
     """No such blob in the repository."""
 
     status, oci, ecr = 404, "BLOB_UNKNOWN", "LayersNotFoundException"
+
+
+class LayerInaccessible(BlobUnknown):
+    """The layer is here and is given to nobody: only archived images name it, or none does."""
+
+    status, oci, ecr = 404, "BLOB_UNKNOWN", "LayerInaccessibleException"
 
 
 class UploadUnknown(Refusal):

@@ -35,6 +35,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``scanning``      which repositories are to be scanned
 * ``scans``         scans that somebody starts
 * ``signing``       which images are to be signed
+* ``storage``       what is in the archive, and what was brought back
 * ``exclusions``    principals whose pulls leave no trace
 * ``pulls``         pulls that are not written down yet
 * ``pulltimes``     when images were pulled last

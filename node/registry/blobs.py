@@ -6,11 +6,12 @@ from functools import partial
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
 from node.registry.repositories import repository
+from node.registry.storage import is_archived_layer
 from node.store.blobs import BlobRow, Chunked, LinkRow
 from node.store.extents import Span
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.errors import BlobInUse, BlobUnknown, Damaged
+from protocol.errors import BlobInUse, BlobUnknown, Damaged, LayerInaccessible
 from protocol.oci.digest import Digest, unpacked
 from protocol.oci.names import RepositoryName
 
@@ -21,9 +22,11 @@ async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, di
     Raises:
         Denied: without ``ecr:GetDownloadUrlForLayer``.
         NameUnknown, BlobUnknown: there is none.
+        LayerInaccessible: archived images alone name it.
         Damaged: its bytes are known to be bad.
     """
     registry.authorize(caller, "ecr:GetDownloadUrlForLayer", name)
+    _require_active(registry, name, digest)
     damage: Damaged | None = None
     try:
         found = find_blob(registry, name, digest)
@@ -34,6 +37,13 @@ async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, di
     if found is None:
         raise damage or _unknown(registry, name, digest)
     return registry.readings.watched(found, "download", name, digest, caller.address)
+
+
+def _require_active(registry: Registry, name: RepositoryName, digest: Digest) -> None:
+    with registry.store.meta.read() as txn:
+        row = registry.store.meta.repositories.get(txn, name)
+        if row is not None and is_archived_layer(registry, txn, name, row.number, digest):
+            raise LayerInaccessible(f"{digest} is a layer of archived images alone; restore one of them")
 
 
 async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> int:

@@ -22,6 +22,7 @@ from node.registry.elsewhere import OpenBlob, StoredManifest
 from node.registry.quotas import require_room_for_image, require_room_for_tags
 from node.registry.registry import Registry
 from node.registry.repositories import repository, repository_for_push
+from node.registry.storage import restored, storage_of
 from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
@@ -30,6 +31,7 @@ from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.errors import (
     Damaged,
     ImageExists,
+    ImageInaccessible,
     ManifestBlobUnknown,
     ManifestChildUnknown,
     ManifestDigestInvalid,
@@ -129,7 +131,7 @@ async def put_image(
     def admit(txn: WriteTxn) -> RepositoryRow:
         registry.gate.require_open()
         row = repository(registry, txn, name)
-        if _is_there(registry, txn, row, prepared.digest, tag):
+        if _is_there(registry, txn, name, row, prepared.digest, tag):
             raise ImageExists(
                 f"Image with digest '{prepared.digest}' and tag '{tag or 'null'}' already exists in the repository "
                 f"with name '{name}' in registry with id '{registry.name.account}'"
@@ -140,11 +142,14 @@ async def put_image(
     return StoredManifest(prepared.digest, prepared.manifest.media_type, data)
 
 
-def _is_there(registry: Registry, txn: ReadTxn, row: RepositoryRow, digest: Digest, tag: TagName | None) -> bool:
+def _is_there(
+    registry: Registry, txn: ReadTxn, name: RepositoryName, row: RepositoryRow, digest: Digest, tag: TagName | None
+) -> bool:
     meta = registry.store.meta
     if tag is not None and meta.tags.digest(txn, row.number, tag) != digest:
         return False
-    return meta.images.is_alive(txn, row.number, digest)
+    is_active = storage_of(registry, txn, name, digest).status == "ACTIVE"
+    return is_active and meta.images.is_alive(txn, row.number, digest)
 
 
 async def _received(
@@ -162,6 +167,8 @@ async def _push(
     tags: Collection[TagName],
     admit: Callable[[WriteTxn], RepositoryRow],
 ) -> Put:
+    act = Act(caller, "ecr:PutImage", name)
+
     def run(txn: WriteTxn) -> None:
         row = admit(txn)
         require_room_for_image(registry, txn, row, prepared.digest)
@@ -173,9 +180,11 @@ async def _push(
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
             put = image_put(draft, prepared.digest, value)
-            return [put, *descendant_puts(draft, value), *tag_puts(draft, tags, prepared.digest)]
+            pushed = [put, *descendant_puts(draft, value)]
+            back = restored(registry, txn, act, name, row.number, pushed)
+            return [*pushed, *tag_puts(draft, tags, prepared.digest), *back]
 
-        commit(registry, txn, Act(caller, "ecr:PutImage", name), entries)
+        commit(registry, txn, act, entries)
 
     async with written(registry, [prepared]) as contents:
         await registry.store.writer.write(run)
@@ -296,11 +305,12 @@ async def open_manifest(
     Raises:
         Denied: without ``ecr:BatchGetImage``.
         NameUnknown, ManifestUnknown: there is none.
+        ImageInaccessible: it is in the archive.
         Damaged: its bytes fail their check.
     """
     registry.authorize(caller, "ecr:BatchGetImage", name)
     try:
-        found = _find(registry, name, reference)
+        found = _find(registry, name, reference, is_pulled=True)
     except Damaged:
         registry.repairs.hurry()
         fresh = await registry.elsewhere.manifest(registry, caller, name, reference)
@@ -311,7 +321,7 @@ async def open_manifest(
         tag, digest = TagName(reference), found[0] if isinstance(found, tuple) else found.digest
         moved = await registry.elsewhere.refresh(registry, caller, name, tag, digest)
         # Looked up again where that took time: what is deleted meanwhile has no lease yet.
-        found = moved or (_find(registry, name, reference) if isinstance(found, tuple) else found)
+        found = moved or (_find(registry, name, reference, is_pulled=True) if isinstance(found, tuple) else found)
     if isinstance(found, tuple):
         digest, media_type, content = found
         if content.row.size <= _LARGE:
@@ -331,7 +341,7 @@ async def local_manifest(
     registry: Registry, name: RepositoryName, reference: TagName | Digest
 ) -> StoredManifest | None:
     """Return a manifest that is here, else ``None``; whoever asks was allowed to before."""
-    found = _find(registry, name, reference)
+    found = _find(registry, name, reference, is_pulled=False)
     if found is None or isinstance(found, StoredManifest):
         return found
     digest, media_type, content = found
@@ -354,7 +364,7 @@ async def read_large(registry: Registry, content: Chunked) -> bytes:
 
 
 def _find(
-    registry: Registry, name: RepositoryName, reference: TagName | Digest
+    registry: Registry, name: RepositoryName, reference: TagName | Digest, *, is_pulled: bool
 ) -> StoredManifest | tuple[Digest, str, Chunked] | None:
     meta = registry.store.meta
     with meta.read() as txn:
@@ -365,6 +375,8 @@ def _find(
         media_type = None if digest is None else meta.images.media_type(txn, row.number, digest)
         if digest is None or media_type is None:
             return None
+        if is_pulled and storage_of(registry, txn, name, digest).status != "ACTIVE":
+            raise ImageInaccessible(f"{REQUESTED}: {digest} is archived; restore it, or push it again")
         content = meta.blobs.small(txn, digest)
         if content is not None:
             return StoredManifest(digest, media_type, content)

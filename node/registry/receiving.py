@@ -16,6 +16,7 @@ from node.registry.freshness import note_checked
 from node.registry.images import PreparedManifest, add_content, describe, written
 from node.registry.registry import Registry
 from node.registry.repositories import replicated_repository
+from node.registry.storage import restored
 from node.store.rows import RepositoryRow
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
@@ -56,6 +57,7 @@ async def take_image(
     name = announcement.repository
     registry.authorize(caller, "ecr:ReplicateImage", name)
     replicas, source = registry.store.meta.replicas, announcement.source
+    act = Act(caller, "ecr:ReplicateImage", name)
 
     def run(txn: WriteTxn) -> None:
         row = replicated_repository(registry, txn, caller, name, "REPLICATION")
@@ -74,9 +76,9 @@ async def take_image(
             ]
             if not images and not registry.store.meta.images.is_alive(txn, row.number, announcement.digest):
                 return []  # It was taken before and deleted here since: no tag may point at it.
-            return [*images, *(put for one in tags for put in _tag_put(draft, announcement, one))]
+            back = restored(registry, txn, act, name, row.number, images)
+            return [*images, *(put for one in tags for put in _tag_put(draft, announcement, one)), *back]
 
-        act = Act(caller, "ecr:ReplicateImage", name)
         commit_arrived(registry, txn, act, Arrival("replication", source), entries)
         replicas.take(txn, source, name, announcement.digest, announcement.hlc)
         for one in tags:
@@ -147,6 +149,7 @@ async def keep_manifest(
         tag: by which it was pulled, if it was.
         arrival: where it came from.
     """
+    act = Act(caller, "ecr:BatchImportUpstreamImage", name)
 
     def run(txn: WriteTxn) -> None:
         row = replicated_repository(registry, txn, caller, name, "PULL_THROUGH_CACHE")
@@ -158,12 +161,11 @@ async def keep_manifest(
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
-            return [
-                image_put(draft, prepared.digest, value),
-                *free_tag_puts(draft, [tag] if tag else [], prepared.digest),
-            ]
+            put = image_put(draft, prepared.digest, value)
+            back = restored(registry, txn, act, name, row.number, [put])
+            return [put, *free_tag_puts(draft, [tag] if tag else [], prepared.digest), *back]
 
-        commit_arrived(registry, txn, Act(caller, "ecr:BatchImportUpstreamImage", name), arrival, entries)
+        commit_arrived(registry, txn, act, arrival, entries)
         if tag is not None:
             note_checked(registry, txn, name, tag)
 

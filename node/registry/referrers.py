@@ -6,6 +6,7 @@ import trio
 
 from node.registry.images import read_large
 from node.registry.registry import Registry
+from node.registry.storage import storage_of
 from node.store.blobs import INLINE_SIZE, Chunked
 from protocol.auth.caller import Caller
 from protocol.errors import DigestInvalid
@@ -74,11 +75,15 @@ def _page(
         repository = meta.repositories.get(txn, name)
         if repository is None:
             return []
-        for one in meta.images.referring(txn, repository.number, subject, after=after, limit=limit):
-            state = meta.images.get(txn, repository.number, one)
-            if state is not None and state.shown is not None:
-                rows.append((one, state.shown.value.media_type, state.shown.value.artifact_type))
-    return rows
+        number = repository.number
+        while len(rows) < limit and (page := meta.images.referring(txn, number, subject, after=after, limit=limit)):
+            after = packed(page[-1])
+            for one in page:
+                state = meta.images.get(txn, number, one)
+                is_active = storage_of(registry, txn, name, one).status == "ACTIVE"
+                if state is not None and state.shown is not None and is_active:
+                    rows.append((one, state.shown.value.media_type, state.shown.value.artifact_type))
+    return rows[:limit]
 
 
 async def _content(registry: Registry, one: Digest) -> bytes | None:

@@ -22,6 +22,8 @@ from node.registry.documents import REPLICATION, document, document_put
 from node.registry.imageids import ImageId, find_image
 from node.registry.registry import Registry
 from node.registry.repositories import unknown
+from node.registry.storage import GROUP as STORAGE
+from node.registry.storage import activated_image
 from node.store.replicas import Progress, StatusRow, status_place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
@@ -31,7 +33,7 @@ from protocol.oci.digest import Digest, unpacked
 from protocol.oci.names import RepositoryName
 from protocol.rules.replication import ReplicationConfiguration, destinations_for, replication_configuration
 from protocol.sync.clock import stamp_ms, stamp_of
-from protocol.sync.entries import ImageDelete, ImagePut, TagPut
+from protocol.sync.entries import ImageDelete, ImagePut, RegisterPut, TagPut
 from protocol.sync.record import Record, read_record
 from protocol.sync.vector import Dot
 
@@ -270,6 +272,8 @@ def _want_of(
                 _want(registry, txn, configuration, key.repository, key.digest, position, record.hlc)
             case TagPut(key, value) if value.digest is not None:
                 _want(registry, txn, configuration, key.repository, value.digest, position, record.hlc)
+            case RegisterPut(key, value) if key.group == STORAGE and (back := activated_image(key.name, value.fields)):
+                _want(registry, txn, configuration, *back, position, record.hlc)
             case ImageDelete(key):
                 _forget(registry, txn, key.repository, key.digest)
             case _:

@@ -8,10 +8,11 @@ import msgspec
 from node.registry.imageids import FoundImage, ImageId, find_image
 from node.registry.registry import Registry
 from node.registry.scanning import scanning_in_force
+from node.registry.storage import storage_of
 from node.store.notes import ImageNote
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.errors import LimitExceeded, ScanUnknown, ValidationFailed
+from protocol.errors import ImageArchived, LimitExceeded, ScanUnknown, ValidationFailed
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 
@@ -35,6 +36,7 @@ async def start_scan(registry: Registry, caller: Caller, name: RepositoryName, w
         Denied: without ``ecr:StartImageScan``.
         NameUnknown, ManifestUnknown: there is no such image.
         ValidationFailed: scans that somebody starts are not for the kind that the registry has.
+        ImageArchived: it is in the archive.
         LimitExceeded: it was scanned less than a day ago.
     """
     registry.authorize(caller, "ecr:StartImageScan", name)
@@ -44,6 +46,8 @@ async def start_scan(registry: Registry, caller: Caller, name: RepositoryName, w
         found = find_image(registry, txn, name, wanted)
         if scanning_in_force(registry, txn).scan_type == "ENHANCED":
             raise ValidationFailed("A scan cannot be started by hand under the scanType ENHANCED")
+        if storage_of(registry, txn, name, found.digest).status != "ACTIVE":
+            raise ImageArchived(f"The image {found.digest} in the repository '{name}' is archived")
         note, now = _note(registry, txn, name, found), registry.now()
         if note.status and now - note.scanned < _AGAIN:
             raise LimitExceeded("The scan quota per image has been exceeded. Wait and try again.")

@@ -5,6 +5,7 @@ from node.registry.draft import Draft, tag_deletes
 from node.registry.images import REQUESTED
 from node.registry.registry import Registry
 from node.registry.repositories import repository
+from node.registry.storage import ACTIVE, has_storages, storages_of
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.errors import ManifestUnknown
@@ -16,6 +17,8 @@ from protocol.sync.vector import Dot
 def list_tags(registry: Registry, caller: Caller, name: RepositoryName, *, after: str, limit: int) -> list[TagName]:
     """Return at most *limit* tags beyond *after*, in the order of their bytes; a page costs the same anywhere.
 
+    Those of archived images are left out, which costs more.
+
     Raises:
         Denied: without ``ecr:ListImages``.
         NameUnknown: there is no such repository.
@@ -23,7 +26,16 @@ def list_tags(registry: Registry, caller: Caller, name: RepositoryName, *, after
     registry.authorize(caller, "ecr:ListImages", name)
     with registry.store.meta.read() as txn:
         row = repository(registry, txn, name)
-        return registry.store.meta.tags.names(txn, row.number, after=after, limit=limit)
+        tags = registry.store.meta.tags
+        if not has_storages(registry, txn, name):
+            return tags.names(txn, row.number, after=after, limit=limit)
+        found: list[TagName] = []
+        storages = storages_of(registry, txn, name)
+        while len(found) < limit and (page := tags.names(txn, row.number, after=after, limit=limit)):
+            after = page[-1]
+            digests = ((tag, tags.digest(txn, row.number, tag)) for tag in page)
+            found += [tag for tag, digest in digests if digest and storages.get(digest, ACTIVE).status == "ACTIVE"]
+        return found[:limit]
 
 
 async def delete_tag(registry: Registry, caller: Caller, name: RepositoryName, tag: TagName) -> None:

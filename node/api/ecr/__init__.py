@@ -22,6 +22,7 @@ Handlers:
 * ``account``       settings of the account, principals whose pulls do not count
 * ``scanning``      which repositories are scanned, and scans
 * ``signing``       which images are signed
+* ``storage``       storage classes of images
 * ``replication``   replication rules, and how far images have come
 * ``pullthrough``   pull through cache rules
 

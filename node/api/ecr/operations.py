@@ -16,6 +16,7 @@ from node.api.ecr import (
     repositories,
     scanning,
     signing,
+    storage,
     tags,
     templates,
 )
@@ -57,7 +58,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "DescribeImages", ("ecr:DescribeImages",), not_yet),
     Operation("ecr", "ListImages", ("ecr:ListImages",), not_yet),
     Operation("ecr", "ListImageReferrers", ("ecr:BatchGetImage",), not_yet),
-    Operation("ecr", "UpdateImageStorageClass", ("ecr:UpdateImageStorageClass",), not_yet),
+    Operation("ecr", "UpdateImageStorageClass", ("ecr:UpdateImageStorageClass",), storage.update),
     # Private service, layers.
     Operation("ecr", "BatchCheckLayerAvailability", ("ecr:BatchCheckLayerAvailability",), not_yet),
     Operation("ecr", "GetDownloadUrlForLayer", ("ecr:GetDownloadUrlForLayer",), not_yet),
