@@ -72,7 +72,9 @@ class Exchange:
         if str(self._registry.name) in announced.path:
             return Acknowledgement("done")  # It came round in a circle.
         try:
-            caller = caller_of(self._registry, peer.name)
+            caller = caller_of(peer.name)
+            # Before anything is fetched for it.
+            self._registry.authorize(caller, "ecr:ReplicateImage", announced.repository)
             if not is_taken(self._registry, announced):
                 self._registry.gate.require_open()  # Before anything is fetched that could not be kept.
                 async with self._at_once:

@@ -214,6 +214,13 @@ def destinations(registry: Registry) -> set[RegistryName]:
         return {one.registry for rule in _configuration(registry, txn).rules for one in rule.destinations}
 
 
+def is_destination(registry: Registry, name: RepositoryName, other: RegistryName) -> bool:
+    """Whether a rule sends what is pushed to the repository to the registry *other*."""
+    with registry.store.meta.read() as txn:
+        found = destinations_for(_configuration(registry, txn), name)
+    return any(one.registry == other for one in found)
+
+
 def lags(registry: Registry) -> dict[str, Lag]:
     """Return what each destination lacks, by its name; bounded cost."""
     replicas, found = registry.store.meta.replicas, {}

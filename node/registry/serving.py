@@ -1,6 +1,8 @@
 """What this node gives to other nodes: manifests with the roots of their blobs, chunk maps, chunks.
 
-Only nodes of the own account may ask: within an account regions trust one another, others need a policy.
+A node acts as the root of its account. Within an account regions trust one another; another account needs what it
+would need as any client of another account does, a policy of the repository or of the registry. What a replication rule
+sends to another registry that one may fetch: the rule is the consent of this side.
 """
 
 from contextlib import suppress
@@ -11,20 +13,24 @@ from node.registry.blobs import find_blob, renew_blob
 from node.registry.elsewhere import OpenBlob
 from node.registry.images import local_manifest
 from node.registry.registry import Registry
-from protocol.auth.caller import Caller
+from node.registry.replication import is_destination
+from protocol.auth.caller import Caller, root_of
 from protocol.auth.names import NodeName
-from protocol.errors import BlobUnknown, Busy, Denied, ManifestUnknown
+from protocol.errors import BlobUnknown, Busy, ManifestUnknown
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 from protocol.oci.reference import Reference
 from protocol.wire.transfer import ManifestSent, MapSent
 
 
-def caller_of(registry: Registry, peer: NodeName) -> Caller:
-    """Return the caller that a node is, or raise ``Denied`` where it may ask for nothing."""
-    if peer.registry.account != registry.name.account:
-        raise Denied(f"registry {registry.name} has no policy for account {peer.registry.account}")
-    return Caller(f"arn:aws:ecr:{peer.registry.region}:{peer.registry.account}:node/{peer.node}", peer.registry.account)
+def caller_of(peer: NodeName) -> Caller:
+    """Return the caller that a node is: the root of its account."""
+    return Caller(root_of(peer.registry.account), peer.registry.account, user_name=str(peer))
+
+
+def _authorize_fetch(registry: Registry, peer: NodeName, action: str, name: RepositoryName) -> None:
+    if peer.registry.account == registry.name.account or not is_destination(registry, name, peer.registry):
+        registry.authorize(caller_of(peer), action, name)
 
 
 async def send_manifest(registry: Registry, peer: NodeName, name: RepositoryName, reference: Reference) -> ManifestSent:
@@ -34,7 +40,7 @@ async def send_manifest(registry: Registry, peer: NodeName, name: RepositoryName
         Denied: the node may not ask.
         ManifestUnknown: there is none.
     """
-    registry.authorize(caller_of(registry, peer), "ecr:BatchGetImage", name)
+    _authorize_fetch(registry, peer, "ecr:BatchGetImage", name)
     stored = await local_manifest(registry, name, reference)  # Here, not elsewhere: two rules could make a circle.
     if stored is None:
         raise ManifestUnknown(f"no manifest {reference} in {name}")
@@ -54,7 +60,7 @@ async def send_map(registry: Registry, peer: NodeName, name: RepositoryName, dig
         Denied: the node may not ask.
         BlobUnknown: there is none.
     """
-    registry.authorize(caller_of(registry, peer), "ecr:GetDownloadUrlForLayer", name)
+    _authorize_fetch(registry, peer, "ecr:GetDownloadUrlForLayer", name)
     await _renewed(registry, name, digest)
     meta = registry.store.meta
     with meta.read() as txn:
@@ -73,7 +79,7 @@ async def open_chunks(registry: Registry, peer: NodeName, name: RepositoryName, 
         Denied: the node may not ask.
         BlobUnknown: there is none.
     """
-    registry.authorize(caller_of(registry, peer), "ecr:GetDownloadUrlForLayer", name)
+    _authorize_fetch(registry, peer, "ecr:GetDownloadUrlForLayer", name)
     await _renewed(registry, name, digest)
     blob = find_blob(registry, name, digest)
     if blob is None:

@@ -33,6 +33,8 @@ def request_keys(caller: Caller, registry: RegistryName, now: float) -> dict[str
     if caller.account:
         keys["aws:principalarn"] = (principal_of(caller.arn),)
         keys["aws:principalaccount"] = (caller.account,)
+    if caller.account not in {"", registry.account}:
+        keys["aws:sourceaccount"] = (caller.account,)
     if caller.user_name and ":user/" in caller.arn:
         keys["aws:username"] = (caller.user_name,)
     keys |= {f"aws:principaltag/{key.lower()}": (value,) for key, value in caller.tags}

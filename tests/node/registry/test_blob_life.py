@@ -245,7 +245,7 @@ def damage_chunk(registry: Registry, number: int, index: int) -> None:
 
 async def test_what_another_node_asks_for_stays_as_long_as_after_head(registry: Registry, world: World) -> None:
     digest = await push_blob(registry, LAYER)
-    world.allowed.add(caller_of(registry, PEER))
+    world.allowed.add(caller_of(PEER))
     for ask in (send_map, open_chunks):
         world.now += DUE_AFTER - 60
         asked = await ask(registry, PEER, APP, digest)
