@@ -48,6 +48,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``uploads``       a blob on its way in
 * ``mounts``        a blob of one repository seen in another
 * ``referrers``     what refers to a manifest
+* ``visible``       which repositories a caller is shown
 * ``catalog``       listing repositories, and how much is stored
 * ``replication``   the rules, the wanted state of each destination, and how far it has come
 * ``events``        what happened, derived from the journal at any position

@@ -49,15 +49,21 @@ def _require_active(registry: Registry, name: RepositoryName, digest: Digest) ->
 async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, digest: Digest) -> int:
     """Return the blob's size in bytes; who was told so may count on it for 24 hours.
 
+    Whoever may pull, and not check, may ask after what an image names: clients do before they pull.
+
     Raises:
-        Denied: without ``ecr:BatchCheckLayerAvailability``.
+        Denied: without ``ecr:BatchCheckLayerAvailability``, and without ``ecr:GetDownloadUrlForLayer`` on a layer.
         NameUnknown, BlobUnknown: there is none.
     """
-    registry.authorize(caller, "ecr:BatchCheckLayerAvailability", name)
+    may_check = registry.allows(caller, "ecr:BatchCheckLayerAvailability", name)
+    if not may_check and not registry.allows(caller, "ecr:GetDownloadUrlForLayer", name):
+        registry.authorize(caller, "ecr:BatchCheckLayerAvailability", name)
     meta = registry.store.meta
     with meta.read() as txn:
         row = meta.repositories.get(txn, name)
         link = None if row is None else meta.blobs.link(txn, row.number, digest)
+        if not may_check and (link is None or not link.names):
+            registry.authorize(caller, "ecr:BatchCheckLayerAvailability", name)
         blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None
         if blob is not None and not is_sound(registry, txn, digest, blob):
             blob = None  # Who is told that it is missing pushes it, and that mends it.

@@ -4,14 +4,13 @@ import msgspec
 
 from node.registry.images import REQUESTED
 from node.registry.registry import Registry
-from node.registry.repositories import exists, repository
+from node.registry.repositories import repository
+from node.registry.visible import visible_repositories
 from protocol.auth.caller import Caller
 from protocol.errors import ManifestUnknown
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
 from protocol.oci.reference import is_digest
-
-_PAGE = 500  # Rows that are looked at together.
 
 
 class BlobDetail(msgspec.Struct, frozen=True):
@@ -50,23 +49,16 @@ class Usage(msgspec.Struct, frozen=True):
     uploads: int  # In memory.
 
 
-def list_repositories(registry: Registry, caller: Caller, *, after: str | None, limit: int) -> list[RepositoryName]:
+async def list_repositories(
+    registry: Registry, caller: Caller, *, after: str | None, limit: int
+) -> list[RepositoryName]:
     """Return at most *limit* names of repositories that exist beyond *after*, in the order of their bytes.
 
     Raises:
-        Denied: without ``ecr:DescribeRepositories``.
+        Denied: without ``ecr:DescribeRepositories``; with it on some, these are listed.
     """
-    registry.authorize(caller, "ecr:DescribeRepositories", None)
-    found: list[RepositoryName] = []
-    last = after or ""
-    with registry.store.meta.read() as txn:
-        while len(found) < limit:
-            page = registry.store.meta.repositories.page(txn, after=last, limit=min(_PAGE, limit))
-            found += [name for name, row in page if exists(registry, txn, row)]
-            if len(page) < min(_PAGE, limit):
-                break
-            last = page[-1][0]
-    return found[:limit]
+    rows = await visible_repositories(registry, caller, after=after or "", limit=limit, public=True)
+    return [name for name, _ in rows]
 
 
 def describe_image(

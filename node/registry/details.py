@@ -7,6 +7,7 @@ import msgspec
 from node.registry.registry import Registry
 from node.registry.repositories import exists, repository
 from node.registry.settings import mutability_of, settings_of, tags_of
+from node.registry.visible import visible_repositories
 from node.store.rows import RepositoryRow
 from protocol.auth.caller import Caller
 from protocol.auth.public import PREFIX
@@ -58,27 +59,16 @@ def describe_repositories(
         return [repository_detail(name, repository(registry, txn, name)) for name in names]
 
 
-def list_repository_details(registry: Registry, caller: Caller, *, after: str, limit: int) -> list[RepositoryDetail]:
+async def list_repository_details(
+    registry: Registry, caller: Caller, *, after: str, limit: int
+) -> list[RepositoryDetail]:
     """Return at most *limit* private repositories beyond *after*, in the order of the bytes of their names.
 
     Raises:
-        Denied: without ``ecr:DescribeRepositories``.
+        Denied: without ``ecr:DescribeRepositories``; with it on some, these are listed.
     """
-    registry.authorize(caller, "ecr:DescribeRepositories", None)
-    found: list[RepositoryDetail] = []
-    with registry.store.meta.read() as txn:
-        while len(found) < limit:
-            wanted = min(_PAGE, limit - len(found) + 1)
-            page = registry.store.meta.repositories.page(txn, after=_beyond_public(after), limit=wanted)
-            found += [
-                repository_detail(name, row)
-                for name, row in page
-                if not name.startswith(PREFIX) and exists(registry, txn, row)
-            ]
-            if len(page) < wanted:
-                break
-            after = page[-1][0]
-    return found[:limit]
+    rows = await visible_repositories(registry, caller, after=after, limit=limit, public=False)
+    return [repository_detail(name, row) for name, row in rows]
 
 
 def list_public_details(registry: Registry, caller: Caller, *, after: str, limit: int) -> list[RepositoryDetail]:
@@ -104,8 +94,3 @@ def list_public_details(registry: Registry, caller: Caller, *, after: str, limit
                 break
             after = page[-1][0]
     return found
-
-
-def _beyond_public(after: str) -> str:
-    """Return where to go on, without a look at the public repositories, which may be many."""
-    return PREFIX + "\x7f" if after.startswith(PREFIX) else after

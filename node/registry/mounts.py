@@ -6,7 +6,6 @@ from node.registry.registry import Registry
 from node.registry.repositories import repository_for_push
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.errors import Denied
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 
@@ -55,17 +54,9 @@ def _is_visible(
         numbers = meta.blobs.repositories(txn, digest, limit=_MAX_SOURCES)
     for number in numbers:
         name = meta.repositories.name(txn, number)
-        if name is None or not _may_pull(registry, caller, name):
+        if name is None or not registry.allows(caller, "ecr:GetDownloadUrlForLayer", name):
             continue
         blob = meta.blobs.visible(txn, number, digest)
         if blob is not None and is_sound(registry, txn, digest, blob):
             return True
     return False
-
-
-def _may_pull(registry: Registry, caller: Caller, name: RepositoryName) -> bool:
-    try:
-        registry.authorize(caller, "ecr:GetDownloadUrlForLayer", name)
-    except Denied:
-        return False
-    return True

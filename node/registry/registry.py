@@ -30,6 +30,7 @@ from protocol.auth.keyuse import KeyUse
 from protocol.auth.names import RegistryName
 from protocol.auth.principals import Arn
 from protocol.auth.public import PublicPlace
+from protocol.errors import Denied
 from protocol.events.event import Event
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
@@ -156,3 +157,11 @@ class Registry:
         self.policies(caller, action, resource, keys)
         if self.gate.why and not leaves_content(action):
             self.gate.require_open()
+
+    def allows(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> bool:
+        """Whether the policies allow this: for what is shown or not, and never a refusal that somebody is told of."""
+        try:
+            self.policies(caller, action, resource, keys)
+        except Denied:
+            return False
+        return True

@@ -13,7 +13,7 @@ class Session:
     """An upload that someone feeds, or did a while ago."""
 
     repository: RepositoryName
-    owner: str  # ARN.
+    owner: str  # Unique id of who began it, or the ARN of root.
     ingest: Ingest
     begun: float  # Seconds since 1970, UTC.
     touched: float

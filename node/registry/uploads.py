@@ -66,8 +66,30 @@ async def begin_upload(registry: Registry, caller: Caller, name: RepositoryName,
         raise Busy("too many uploads are open; finish or cancel some")
     upload = registry.random(16)
     now = registry.now()
-    registry.sessions[upload] = Session(name, caller.arn, Ingest(registry.store.sink, hashed_with), now, now)
+    registry.sessions[upload] = Session(name, _owner(caller), Ingest(registry.store.sink, hashed_with), now, now)
     return str(UUID(bytes=upload))
+
+
+async def put_blob(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    digest: Digest,
+    source: Source,
+    *,
+    hashed_with: Algorithm,
+) -> None:
+    """Take a whole blob in one request, and let the repository see it.
+
+    Raises:
+        Denied: without any of the three actions of an upload; nothing is begun then.
+        NameUnknown, StoreFull, Busy: as ``begin_upload``.
+        SizeInvalid, DigestInvalid: as ``finish_upload``.
+    """
+    for action in ("ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"):
+        registry.authorize(caller, action, name)
+    upload = await begin_upload(registry, caller, name, hashed_with)
+    await finish_upload(registry, caller, name, upload, digest, source)
 
 
 async def append_upload(registry: Registry, caller: Caller, name: RepositoryName, upload: str, source: Source) -> int:
@@ -93,11 +115,13 @@ async def finish_upload(
     """Take the last part, which may be empty, compare the digest, and let the repository see the blob.
 
     Raises:
-        Denied: without ``ecr:CompleteLayerUpload``.
+        Denied: without ``ecr:CompleteLayerUpload``, and ``ecr:UploadLayerPart`` where there are bytes.
         UploadUnknown, UploadRange, SizeInvalid: as ``append_upload``.
         DigestInvalid: the bytes have another digest; the upload is gone, nothing became visible.
     """
     registry.authorize(caller, "ecr:CompleteLayerUpload", name)
+    if source.length != 0:
+        registry.authorize(caller, "ecr:UploadLayerPart", name)
     async with _opened(registry, caller, name, upload) as session:
         await _receive(registry, session, upload, source)
         found, chunk_map = await session.ingest.finish(algorithm(digest))
@@ -118,8 +142,13 @@ async def upload_progress(registry: Registry, caller: Caller, name: RepositoryNa
 
 
 async def cancel_upload(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> None:
-    """Forget the upload and free its room; what ``append_upload`` raises."""
-    registry.authorize(caller, "ecr:UploadLayerPart", name)
+    """Forget the upload and free its room.
+
+    Raises:
+        Denied: without ``ecr:InitiateLayerUpload``.
+        UploadUnknown: as ``append_upload``.
+    """
+    registry.authorize(caller, "ecr:InitiateLayerUpload", name)
     async with _opened(registry, caller, name, upload) as session:
         await _drop(registry, upload, session.ingest.number)
 
@@ -165,7 +194,7 @@ def spare_nothing(registry: Registry) -> bool:
 async def _opened(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> AsyncIterator[Session]:
     key = _key(upload)
     session = registry.sessions.get(key) or await _resumed(registry, caller, name, key)
-    if session is None or session.owner != caller.arn or session.repository != name:
+    if session is None or session.owner != _owner(caller) or session.repository != name:
         raise _unknown()
     with trio.move_on_after(_PATIENCE) as waiting:
         await session.lock.acquire()
@@ -194,7 +223,7 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
 async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key: bytes) -> Session | None:
     with registry.store.meta.read() as txn:
         row = registry.store.meta.uploads.get(txn, key)
-    if row is None or row.owner != caller.arn or row.repository != name:
+    if row is None or row.owner != _owner(caller) or row.repository != name:
         return None
     ingest = Ingest(registry.store.sink, row.algorithm)
     session = Session(name, row.owner, ingest, row.begun, row.touched, is_saved=True)
@@ -314,6 +343,11 @@ def _forget(registry: Registry, upload: str) -> None:
     session = registry.sessions.pop(_key(upload), None)
     if session is not None:
         session.ingest.close()
+
+
+def _owner(caller: Caller) -> str:
+    """Return whose an upload is: of a principal that has its name from another one it is not."""
+    return caller.user_id or caller.arn
 
 
 def _unknown() -> UploadUnknown:

@@ -10,7 +10,7 @@ class UploadRow(msgspec.Struct, frozen=True, array_like=True):
     """How far an upload has come."""
 
     repository: str  # Name: it may not exist yet.
-    owner: str  # ARN of who began it; nobody else may go on with it.
+    owner: str  # Unique id of who began it, or the ARN of root; nobody else may go on with it.
     begun: int  # Seconds since 1970, UTC.
     touched: int  # When a part came last; the upload expires some time later.
     algorithm: str  # That its digest is computed with while it arrives.

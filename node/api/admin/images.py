@@ -20,7 +20,7 @@ from protocol.oci.reference import is_digest, reference, single
 async def get_repositories(admin: Admin, caller: Caller, request: Request) -> Response:
     """``GET /admin/v1/repositories``: a page of names, in order."""
     after, limit = page(request)
-    names = list_repositories(admin.registry, caller, after=after, limit=limit)
+    names = await list_repositories(admin.registry, caller, after=after, limit=limit)
     return json({"repositories": names, "next": names[-1] if len(names) == limit else None})
 
 

@@ -58,7 +58,7 @@ async def describe(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
         found = describe_repositories(door.registry, caller, names)
         return {"repositories": [shown(door, one) for one in found]}
     page = page_of(door)
-    found = list_repository_details(door.registry, caller, after=page.after, limit=page.limit + 1)
+    found = await list_repository_details(door.registry, caller, after=page.after, limit=page.limit + 1)
     return {
         "repositories": [shown(door, one) for one in found[: page.limit]],
         "nextToken": next_token(door, found[page.limit - 1].name) if len(found) > page.limit else None,

@@ -39,7 +39,7 @@ async def get_tags(registry: Registry, caller: Caller, request: Request) -> Resp
 async def get_catalog(registry: Registry, caller: Caller, request: Request) -> Response:
     """``GET /v2/_catalog``: 200."""
     wanted = page(request.parameters("n"), request.parameters("last"))
-    names = list_repositories(registry, caller, after=wanted.last, limit=wanted.limit + 1)
+    names = await list_repositories(registry, caller, after=wanted.last, limit=wanted.limit + 1)
     body = msgspec.json.encode({"repositories": names[: wanted.limit]})
     return Response(200, (_JSON, VERSION, *_link(request, names, wanted.limit)), body)
 

@@ -54,7 +54,7 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("PATCH", _UPLOAD, "ecr:UploadLayerPart", uploads.patch_upload),
     Route("PUT", _UPLOAD, "ecr:CompleteLayerUpload", uploads.put_upload),
     Route("GET", _UPLOAD, "ecr:UploadLayerPart", uploads.get_upload),
-    Route("DELETE", _UPLOAD, "ecr:UploadLayerPart", uploads.delete_upload),
+    Route("DELETE", _UPLOAD, "ecr:InitiateLayerUpload", uploads.delete_upload),
     Route("GET", "/v2/{name}/tags/list", "ecr:ListImages", listings.get_tags),
     Route("GET", "/v2/{name}/referrers/{digest}", "ecr:BatchGetImage", listings.get_referrers),
     Route("GET", logos.PATTERN, "ecr:BatchGetImage", logos.get),

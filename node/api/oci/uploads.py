@@ -14,6 +14,7 @@ from node.registry.uploads import (
     begin_upload,
     cancel_upload,
     finish_upload,
+    put_blob,
     upload_progress,
 )
 from protocol.auth.caller import Caller
@@ -38,10 +39,10 @@ async def post_upload(registry: Registry, caller: Caller, request: Request) -> R
     chosen = request.parameters("digest-algorithm")
     wanted_whole = _only_digest(whole) if whole and not mount else None
     fallback = "sha256" if wanted_whole is None else algorithm(wanted_whole)
-    upload = await begin_upload(registry, caller, name, algorithm_name(chosen[0]) if chosen else fallback)
+    hashed_with = algorithm_name(chosen[0]) if chosen else fallback
     if wanted_whole is None:
-        return _accepted(name, upload, 0)
-    await finish_upload(registry, caller, name, upload, wanted_whole, _source(request))
+        return _accepted(name, await begin_upload(registry, caller, name, hashed_with), 0)
+    await put_blob(registry, caller, name, wanted_whole, _source(request), hashed_with=hashed_with)
     return _created(name, wanted_whole)
 
 

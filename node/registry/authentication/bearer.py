@@ -9,7 +9,7 @@ from node.registry.registry import Registry
 from protocol.auth import token as jwt
 from protocol.auth.caller import Access, Caller
 from protocol.auth.challenge import Scope
-from protocol.errors import Denied, TokenInvalid
+from protocol.errors import TokenInvalid
 from protocol.oci.names import RepositoryName
 
 LIFETIME = 900  # Seconds.
@@ -119,18 +119,10 @@ def _granted(registry: Registry, caller: Caller, scope: Scope) -> jwt.Access:
         return jwt.Access("*", "0", scope.actions)
     name = RepositoryName(scope.name)
     wanted = [one for one in ("pull", "push", "delete") if one in scope.actions or "*" in scope.actions]
-    actions = tuple(one for one in wanted if _is_allowed(registry, caller, _ASKED[one], name))
+    actions = tuple(one for one in wanted if registry.allows(caller, _ASKED[one], name))
     with registry.store.meta.read() as txn:
         row = registry.store.meta.repositories.get(txn, name)
     return jwt.Access(scope.name, str(0 if row is None else row.state.life), actions)
-
-
-def _is_allowed(registry: Registry, caller: Caller, action: str, name: RepositoryName) -> bool:
-    try:
-        registry.policies(caller, action, name, {})
-    except Denied:
-        return False
-    return True
 
 
 def _access(said: jwt.Access) -> Access:

@@ -62,7 +62,7 @@ async def test_it_is_gone_at_once_and_its_rows_in_small_steps(
     await fill(registry)
     await push_image(registry, SMALL, LARGE, name=OTHER)
     await delete_repository(registry, ALICE, APP, force=True)
-    assert list_repositories(registry, ALICE, after=None, limit=9) == [OTHER]
+    assert await list_repositories(registry, ALICE, after=None, limit=9) == [OTHER]
     for buried in (False, True):
         with pytest.raises(NameUnknown):
             list_tags(registry, ALICE, APP, after="", limit=9)
@@ -172,7 +172,7 @@ async def test_a_listing_does_not_walk_over_deleted_names(registry: Registry) ->
     with registry.store.meta.read() as txn:
         assert len(registry.store.meta.repositories.page(txn, after="", limit=99)) == 10
     await push_blob(registry, SMALL, RepositoryName("r1"))
-    assert "r1" in list_repositories(registry, ALICE, after=None, limit=99)
+    assert "r1" in await list_repositories(registry, ALICE, after=None, limit=99)
 
 
 async def test_an_image_with_many_tags_is_deleted_in_small_transactions(

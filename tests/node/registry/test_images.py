@@ -267,6 +267,6 @@ async def test_a_listing_has_all_names_once_in_order(registry: Registry) -> None
         found += page
     assert found == sorted(names)
     await push_blob(registry, b"{}", OTHER)
-    assert list_repositories(registry, ALICE, after=None, limit=9) == [OTHER, APP]
-    assert list_repositories(registry, ALICE, after=OTHER, limit=9) == [APP]
-    assert list_repositories(registry, ALICE, after=None, limit=1) == [OTHER]
+    assert await list_repositories(registry, ALICE, after=None, limit=9) == [OTHER, APP]
+    assert await list_repositories(registry, ALICE, after=OTHER, limit=9) == [APP]
+    assert await list_repositories(registry, ALICE, after=None, limit=1) == [OTHER]

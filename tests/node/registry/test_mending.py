@@ -179,7 +179,7 @@ async def test_a_damaged_row_hurts_nothing_else(lived: Registry, world: World, t
     await delete_abandoned(lived)
     await expire_uploads(lived, after=3600, idle=60)
     if table != "repositories":
-        assert list_repositories(lived, ALICE, after=None, limit=9)
+        assert await list_repositories(lived, ALICE, after=None, limit=9)
     with suppress(Damaged, Refusal):
         list_tags(lived, ALICE, APP, after="", limit=9)
         await open_manifest(lived, ALICE, APP, TAG)
