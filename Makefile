@@ -75,7 +75,7 @@ h2spec: .venv/.ready ## h2spec, strict, plain and with TLS (needs Go)
 lock: .venv/.ready ## write requirements.lock anew, with the newest versions that pyproject.toml allows
 	deploy/setup/lock.sh
 
-setup: .venv/.ready .venv/.packages ## only set up
+setup: .venv/.ready .venv/.packages build/aws-cli/.ready ## only set up
 	@:
 
 clean: ## remove what the targets above made, but no data
@@ -88,4 +88,9 @@ clean: ## remove what the targets above made, but no data
 
 .venv/.packages: deploy/setup/packages.txt deploy/setup/packages.sh | .venv/.ready
 	@deploy/setup/packages.sh
+	@touch $@
+
+build/aws-cli/.ready: deploy/setup/aws-cli.lock | .venv/.ready
+	@rm -rf build/aws-cli
+	@$(BIN)/python -m pip install --quiet --require-hashes --target build/aws-cli -r $<
 	@touch $@

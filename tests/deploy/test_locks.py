@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "deploy/setup/runtime.lock"
 LOCKS = (ROOT / "requirements.lock", RUNTIME, ROOT / "deploy/setup/build.lock")
+CLIENT = ROOT / "deploy/setup/aws-cli.lock"
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)[^\n]*((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)*)", re.MULTILINE)
 
 
@@ -17,7 +18,7 @@ def pins(lock: Path) -> dict[str, tuple[str, frozenset[str]]]:
     return {name: (version, frozenset(re.findall(r"sha256:(\w+)", hashes))) for name, version, hashes in found}
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [*LOCKS, CLIENT], ids=lambda lock: lock.name)
 def test_every_release_is_pinned_with_its_hashes(lock: Path) -> None:
     found = pins(lock)
     names = re.findall(r"^([a-zA-Z0-9._-]+)\s*[=<>@;]", lock.read_text(), re.MULTILINE)
