@@ -19,6 +19,7 @@ from node.jobs.scrub import DAY, Pace, scrub_forever
 from node.jobs.tokenkeys import rotate_forever
 from node.jobs.webhooks import deliver_forever
 from node.registry.deliveries import Connect
+from node.registry.previews import work_out_previews
 from node.registry.registry import Registry
 from node.registry.replication import FOLLOWER, follow_journal
 from node.registry.uploads import spare_nothing
@@ -37,6 +38,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "disk": partial(watch_disk_forever, registry),
         "noted": partial(write_noted_forever, registry),
         **_of_logins(registry, running.config),
+        "previews": partial(work_out_previews, registry),
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),

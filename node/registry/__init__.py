@@ -39,6 +39,9 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``exclusions``    principals whose pulls leave no trace
 * ``pulls``         pulls that are not written down yet
 * ``pulltimes``     when images were pulled last
+* ``evaluation``    a repository's images as lifecycle rules see them
+* ``previewing``    previews of lifecycle policies, in memory
+* ``previews``      what a lifecycle policy would do
 * ``images``        putting and opening a manifest
 * ``deletes``       deleting images and tags
 * ``quotas``        how much more a repository takes

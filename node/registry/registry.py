@@ -14,6 +14,7 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
 from node.registry.identity.directory import Directory, read_directory
 from node.registry.incoming import Incoming
+from node.registry.previewing import Previews
 from node.registry.pulls import Pulls
 from node.registry.repairs import Repairs
 from node.registry.scrubbing import Scrubbing
@@ -138,6 +139,8 @@ class Registry:
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
     tracer: Tracer = field(default_factory=no_traces)
     pulls: Pulls = field(default_factory=Pulls)
+    previews: Previews = field(default_factory=Previews)
+    previewed: Changes = field(default_factory=Changes)  # A preview began or ended.
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
     key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
     directory: Current[Directory] = field(init=False)

@@ -85,8 +85,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "PutLifecyclePolicy", ("ecr:PutLifecyclePolicy",), lifecycle.put),
     Operation("ecr", "GetLifecyclePolicy", ("ecr:GetLifecyclePolicy",), lifecycle.get),
     Operation("ecr", "DeleteLifecyclePolicy", ("ecr:DeleteLifecyclePolicy",), lifecycle.delete),
-    Operation("ecr", "StartLifecyclePolicyPreview", ("ecr:StartLifecyclePolicyPreview",), not_yet),
-    Operation("ecr", "GetLifecyclePolicyPreview", ("ecr:GetLifecyclePolicyPreview",), not_yet),
+    Operation("ecr", "StartLifecyclePolicyPreview", ("ecr:StartLifecyclePolicyPreview",), lifecycle.start),
+    Operation("ecr", "GetLifecyclePolicyPreview", ("ecr:GetLifecyclePolicyPreview",), lifecycle.preview),
     # Private service, repository creation templates.
     Operation(
         "ecr",
