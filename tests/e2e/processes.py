@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 MARK = f"E2E_RUN={os.getpid()}"  # In the environment of all that a run starts, so that what it leaves can be found.
 GRACE = 15.0  # Seconds between TERM and KILL.
@@ -16,6 +17,24 @@ PATIENCE = 30.0  # Seconds until a started daemon must be ready, on a machine th
 
 class NotReady(Exception):
     """A daemon ended, or did not get ready in time; the message holds the end of its log."""
+
+
+class Process(Protocol):
+    """What a test does with a process; ``subprocess.Popen`` is one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return its exit code, or minus the signal that killed it; ``None`` while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return the same; ``subprocess.TimeoutExpired`` after *timeout* seconds."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+
+    def terminate(self) -> None:
+        """Send TERM, unless it has ended."""
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -50,15 +69,24 @@ def start(
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
         )
+    await_ready(process, " ".join(map(str, command)), log=log, ready=ready)
+    return process
+
+
+def await_ready(process: Process, what: str, *, log: Path, ready: Callable[[], bool]) -> None:
+    """Return once *ready* holds.
+
+    Raises:
+        NotReady: the process ended, or took too long and was stopped.
+    """
     if not wait_until(lambda: process.poll() is not None or ready(), patience=PATIENCE) or process.poll() is not None:
         code = process.poll()
         stop(process)
         why = "was not ready in time" if code is None else f"ended with {code}"
-        raise NotReady(f"{' '.join(map(str, command))} {why}\n{tail(log)}")
-    return process
+        raise NotReady(f"{what} {why}\n{tail(log)}")
 
 
-def stop(process: "subprocess.Popen[bytes]", *, grace: float = GRACE) -> int:
+def stop(process: Process, *, grace: float = GRACE) -> int:
     """Send TERM, after *grace* seconds KILL to its whole group; return the exit code."""
     if process.poll() is None:
         process.terminate()
@@ -69,7 +97,7 @@ def stop(process: "subprocess.Popen[bytes]", *, grace: float = GRACE) -> int:
     return process.wait()
 
 
-def kill(process: "subprocess.Popen[bytes]") -> None:
+def kill(process: Process) -> None:
     """KILL the process and its group, and wait for it."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tests.e2e import processes
 from tests.e2e.certificates import Certificates
+from tests.e2e.forks import Forks
+from tests.e2e.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_VARIABLES: Mapping[str, str] = {}
@@ -30,7 +32,7 @@ class Server:
 
     host: str
     port: int
-    process: "subprocess.Popen[bytes]"
+    process: Process
     log: Path
     data: Path
     ca: Path | None  # The authority of its certificate; ``None``: it speaks plain HTTP.
@@ -85,13 +87,15 @@ def command(*arguments: str | Path, patience: float = 60) -> str:
     return done.stdout
 
 
-def check_store(data: Path, *, deep: bool = False) -> frozenset[str]:
+def check_store(data: Path, *, deep: bool = False, forks: Forks | None = None) -> frozenset[str]:
     """Fail where ``entrepot check`` finds that something is wrong in the store of a node that was stopped or killed.
+
+    With *forks* they start it.
 
     Returns:
         The kinds of what it notes besides, which is no fault: ``orphan``, ``dangling``.
     """
-    done = run("check", "--data", data, "--json", *(["--deep"] if deep else []), patience=300)
+    done = (forks.run if forks else run)("check", "--data", data, "--json", *(["--deep"] if deep else []), patience=300)
     assert done.returncode == 0, f"entrepot check of {data.name}: {done.returncode}\n{done.stdout}{done.stderr}"
     return frozenset(one["kind"] for one in json.loads(done.stdout)["findings"])
 
@@ -135,6 +139,16 @@ def start_node(
         environment={**node_environment(), **variables},
     )
     return Server(host, port, process, log, data, ca)
+
+
+def fork_node(
+    forks: Forks, data: Path, *, port: int, prefix: Sequence[str | Path] = (), ready: str = "/readyz"
+) -> Server:
+    """Start a node as ``start_node`` does, in the environment of *forks*."""
+    log = data.with_name(f"{data.name}.log")
+    process = forks.start(["serve", "--data", data, "--listen", f"127.0.0.1:{port}"], log=log, tracer=prefix)
+    processes.await_ready(process, f"a node at {data}", log=log, ready=lambda: answers("127.0.0.1", port, None, ready))
+    return Server("127.0.0.1", port, process, log, data, None)
 
 
 def start_docker_registry(data: Path, *, port: int, certificates: Certificates | None = None) -> Server:

@@ -28,9 +28,10 @@ import pytest
 from tests.e2e import processes
 from tests.e2e.faults import ERRORS, Injection, clock, most_calls, need, traced, was_injected
 from tests.e2e.federation import A_REGION, ACCOUNT, B_REGION
+from tests.e2e.forks import Forks
 from tests.e2e.processes import NotReady, wait_until
 from tests.e2e.scenario import FIRST_DAY, REPLICATED_DAY, SECOND_DAY, Step, ended_or_reads, may_be_collected, run
-from tests.e2e.servers import RIVAL, Server, check_store, command, start_node
+from tests.e2e.servers import RIVAL, Server, check_store, command, fork_node, node_environment, start_node
 from tests.e2e.workload import Ledger, check
 
 pytestmark = pytest.mark.skipif(RIVAL, reason="docker-registry writes plain files, by other calls")
@@ -50,7 +51,7 @@ class Day:
     data: Path | None  # A store to begin with.
     ledger: Ledger
     steps: Sequence[Step]
-    clock: dict[str, str]
+    forks: Forks  # What starts its nodes, with its clock.
     replicates: bool = False  # Whether a rule sends all of it elsewhere, which has to be wanted there afterwards.
 
     def begin(self, data: Path) -> Ledger:
@@ -61,7 +62,7 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day, Day]:
+def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, Day, Day]]:
     """The day of pushes and deletes, from an empty directory; the next one, from what that left; one with a rule."""
     need("strace", "faketime")
     folder = tmp_path_factory.mktemp("days")
@@ -75,11 +76,16 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Day, Day, Day]:
     evening = ledger.copy()
     may_be_collected(evening)
     ruled = store_with_a_rule(folder)
-    return (
-        Day(None, Ledger(), FIRST_DAY, {}),
-        Day(data, evening, SECOND_DAY, clock(TOMORROW)),
-        Day(ruled, Ledger(), REPLICATED_DAY, {}, replicates=True),
-    )
+    today, tomorrow = Forks(node_environment()), Forks({**node_environment(), **clock(TOMORROW)})
+    try:
+        yield (
+            Day(None, Ledger(), FIRST_DAY, today),
+            Day(data, evening, SECOND_DAY, tomorrow),
+            Day(ruled, Ledger(), REPLICATED_DAY, today, replicates=True),
+        )
+    finally:
+        today.close()
+        tomorrow.close()
 
 
 def store_with_a_rule(folder: Path) -> Path:
@@ -169,7 +175,7 @@ def calls_of(day: Day, folder: Path) -> Counter[str]:
     """Return how often the busiest thread makes each call where nothing goes wrong."""
     trace, data, ledger = folder / "trace", folder / "data", begin(day, folder)
     prefix = traced(trace, (*DISK, *NETWORK, *SETUP))
-    server = start_node(data, port=processes.free_port(), prefix=prefix, variables=day.clock)
+    server = fork_node(day.forks, data, port=processes.free_port(), prefix=prefix)
     try:
         assert not run(server, ledger, day.steps).refused
     finally:
@@ -215,7 +221,7 @@ def start_faulty(day: Day, injection: Injection, data: Path, port: int, trace: P
     on_disk = injection.syscall in DISK
     prefix = traced(trace, [injection.syscall], paths=paths if on_disk else (), expressions=[injection.expression])
     try:
-        return start_node(data, port=port, prefix=prefix, variables=day.clock, ready="/healthz")
+        return fork_node(day.forks, data, port=port, prefix=prefix, ready="/healthz")
     except NotReady:
         assert was_injected(trace), "the node did not start, and nothing was done to it"
         return None
@@ -235,7 +241,7 @@ def check_wanted(data: Path, ledger: Ledger) -> None:
 def check_after(day: Day, data: Path, port: int, ledger: Ledger) -> None:
     """Start again until nothing is left over; at the first time, look at all that was acknowledged."""
     for start in range(STARTS):
-        server = start_node(data, port=port, variables=day.clock)
+        server = fork_node(day.forks, data, port=port)
         try:
             if start == 0:
                 check(server, ledger)
@@ -244,6 +250,6 @@ def check_after(day: Day, data: Path, port: int, ledger: Ledger) -> None:
         finally:
             code = processes.stop(server.process)
         assert code == 0, f"the node ended with {code}"
-        if "orphan" not in check_store(data, deep=True):
+        if "orphan" not in check_store(data, deep=True, forks=day.forks):
             return
     pytest.fail("chunks that nothing names are left")

@@ -100,4 +100,4 @@ def test_a_wrong_file_changes_nothing_and_a_right_one_what_it_can(tmp_path: Path
         assert events(server).count("access") == before
     finally:
         processes.stop(server.process)
-    assert server.process.returncode == 0
+    assert server.process.poll() == 0
