@@ -152,10 +152,10 @@ class Authority:
         repository = None if name is None else self._repository(state, name)
         tags = {} if repository is None else repository.tags
         asked = self._asked(caller, action, resource, {**tags, **keys})
+        if is_open(action, name):  # First: a token for something else takes away nothing that nobody needs one for.
+            return Judged(asked, Decision(True, Why.PUBLIC))
         if caller.access is not None and not _is_in_scope(caller.access, action, name, repository):
             return Judged(asked, Decision(False, Why.NO_SCOPE_ALLOW))
-        if is_open(action, name):
-            return Judged(asked, Decision(True, Why.PUBLIC))
         if caller.arn == ANONYMOUS or not self._is_there(state, caller):
             return Judged(asked, Decision(False, Why.NO_IDENTITY_ALLOW))
         documents = tuple(self._documents(state, caller, asked.action, repository))

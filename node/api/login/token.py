@@ -19,7 +19,8 @@ from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.passwords import Passwords
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
-from protocol.auth.challenge import parse_scopes
+from protocol.auth.challenge import Scope, parse_scopes
+from protocol.auth.public import inside
 from protocol.errors import ParameterInvalid, Refusal
 from protocol.oci.errors import error_body
 
@@ -50,12 +51,14 @@ def token_application(
 async def _get(registry: Registry, entrance: Entrance, bearer: BearerTokens, request: Request) -> Response:
     caller = await entrance.identify(request, b"")
     offline = request.parameters("offline_token") == ["true"]
-    return _answer(registry, bearer, caller, request.parameters("scope"), is_refreshed=offline)
+    return _answer(
+        registry, bearer, caller, _scopes(registry, request, request.parameters("scope")), is_refreshed=offline
+    )
 
 
 async def _post(registry: Registry, bearer: BearerTokens, passwords: Passwords, request: Request) -> Response:
     form = await _form(request)
-    scopes = [value for name, value in form if name == "scope"]
+    scopes = _scopes(registry, request, (value for name, value in form if name == "scope"))
     fields = dict(form)
     client, grant = client_of(request), fields.get("grant_type", "")
     if grant == "refresh_token":
@@ -68,16 +71,25 @@ async def _post(registry: Registry, bearer: BearerTokens, passwords: Passwords, 
     return _answer(registry, bearer, caller, scopes, is_refreshed=fields.get("access_type") == "offline")
 
 
+def _scopes(registry: Registry, request: Request, texts: Iterable[str]) -> list[Scope]:
+    """Return what a client of the request's host asks for, by the names that repositories have inside."""
+    public, account = registry.settings.public, registry.name.account
+    found = parse_scopes(texts)
+    return [
+        Scope(inside(public, account, request.host, one.name), one.actions) if one.name != "*" else one for one in found
+    ]
+
+
 def _answer(
     registry: Registry,
     bearer: BearerTokens,
     caller: Caller,
-    scopes: Iterable[str],
+    scopes: Iterable[Scope],
     *,
     is_refreshed: bool = False,
     kept: str | None = None,
 ) -> Response:
-    issued = bearer.issue(caller, parse_scopes(scopes))
+    issued = bearer.issue(caller, scopes)
     now = registry.now()
     answer: dict[str, Any] = {
         "token": issued.password,

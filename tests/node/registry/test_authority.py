@@ -235,7 +235,7 @@ async def test_a_token_is_an_upper_bound_and_holds_for_one_life(registry: Regist
     assert why(registry, scoped, PUSH) is Why.NO_SCOPE_ALLOW
     assert why(registry, scoped, name=OTHER) is Why.NO_SCOPE_ALLOW
     assert why(registry, scoped, "ecr:DescribeRegistry", None) is Why.NO_SCOPE_ALLOW
-    assert why(registry, scoped, name=PUBLIC_APP) is Why.NO_SCOPE_ALLOW
+    assert why(registry, scoped, name=PUBLIC_APP) is Why.PUBLIC  # Anyone may, who shows less or nothing.
     await delete_repository(registry, OPERATOR, APP, force=True)
     await create_repository(registry, OPERATOR, APP, {})
     assert why(registry, scoped) is Why.NO_SCOPE_ALLOW
