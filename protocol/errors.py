@@ -93,6 +93,12 @@ class Denied(Refusal):
     status, oci, ecr = 403, "DENIED", "AccessDeniedException"
 
 
+class ScopeInsufficient(Denied):
+    """The token is not for this; a client that asks for another one may get it."""
+
+    status, oci, ecr = 401, "UNAUTHORIZED", "AccessDeniedException"
+
+
 class SignatureMissing(Refusal):
     """The request says nothing of who sends it."""
 
@@ -157,12 +163,6 @@ class CredentialsWrong(Refusal):
     """A user name and a password that do not belong together. Says nothing of which of them is wrong."""
 
     status, oci, ecr = 401, "UNAUTHORIZED", "UnrecognizedClientException"
-
-
-class ScopeInsufficient(Refusal):
-    """The token is not for this; a client that asks for another one may get it."""
-
-    status, oci, ecr = 401, "UNAUTHORIZED", "AccessDeniedException"
 
 
 class NameUnknown(Refusal):

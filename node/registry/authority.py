@@ -47,7 +47,7 @@ from protocol.auth.decision import Asked, Decision, Named, Why, decide
 from protocol.auth.denial import denial
 from protocol.auth.policy import Kind, Policy, keys_of, read_policy
 from protocol.auth.public import action_on, is_open
-from protocol.errors import Denied, PolicyInvalid
+from protocol.errors import Denied, PolicyInvalid, ScopeInsufficient
 from protocol.oci.names import RepositoryName
 
 ANONYMOUS = "*"
@@ -91,8 +91,8 @@ class _State:
     registry_policy: Named | None
     repositories: dict[RepositoryName, _Repository] = field(default_factory=dict)
     sessions: dict[str, Named] = field(default_factory=dict)  # Policies of sessions by their text.
-    decisions: dict[_Key, tuple[float, str]] = field(default_factory=dict)
-    """Until when a decision is good, and the refusal; empty: allowed."""
+    decisions: dict[_Key, tuple[float, str, type[Denied]]] = field(default_factory=dict)
+    """Until when a decision is good, and the refusal: its text, empty where it is allowed, and its kind."""
 
 
 class Authority:
@@ -106,7 +106,10 @@ class Authority:
         self._state = Current(registry.store, self._made)
 
     def __call__(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> None:
-        """Return where *caller* may do this, or raise ``Denied`` in the words of ECR."""
+        """Return where *caller* may do this, or raise ``Denied`` in the words of ECR.
+
+        ``ScopeInsufficient``, a kind of it, where its token alone stands in the way: another one may do.
+        """
         if self._is_operator(caller):
             return
         state = self._state.get()
@@ -126,17 +129,18 @@ class Authority:
             known = state.decisions.get(key)
             if known is not None and monotonic() < known[0]:
                 if known[1]:
-                    raise Denied(known[1])
+                    raise known[2](known[1])
                 return
         judged = self._judge(state, caller, action, resource, keys)
         refusal = "" if judged.decision.allowed else _refusal(judged)
+        kind = ScopeInsufficient if judged.decision.why is Why.NO_SCOPE_ALLOW else Denied
         if key is not None:
             if len(state.decisions) >= _MAX_DECISIONS:
                 state.decisions.clear()
             is_passing = any(named.policy is not None and TIMES & keys_of(named.policy) for named in judged.documents)
-            state.decisions[key] = (monotonic() + _FOR_NOW if is_passing else _FOR_GOOD), refusal
+            state.decisions[key] = (monotonic() + _FOR_NOW if is_passing else _FOR_GOOD), refusal, kind
         if refusal:
-            raise Denied(refusal)
+            raise kind(refusal)
 
     def judge(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> Judged:
         """Return the decision with its reasons; nothing is raised, and nothing kept."""

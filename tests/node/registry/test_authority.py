@@ -19,7 +19,7 @@ from node.registry.settings import create_repository, put_settings
 from protocol.auth.caller import Access, Act, Caller, root_of
 from protocol.auth.conditions import Keys
 from protocol.auth.decision import Why
-from protocol.errors import Denied
+from protocol.errors import Denied, ScopeInsufficient
 from protocol.oci.names import RepositoryName
 from tests.node.registry.world import ACCOUNT, APP, OTHER, World, opened
 
@@ -233,6 +233,9 @@ async def test_a_token_is_an_upper_bound_and_holds_for_one_life(registry: Regist
     scoped = msgspec.structs.replace(ana, access=(Access(APP, 1, (PULL,)),))
     assert why(registry, scoped) is Why.ALLOWED
     assert why(registry, scoped, PUSH) is Why.NO_SCOPE_ALLOW
+    for _ in range(2):  # Decided, and remembered: either way another token may do.
+        with pytest.raises(ScopeInsufficient):
+            registry.policies(scoped, PUSH, APP, {})
     assert why(registry, scoped, name=OTHER) is Why.NO_SCOPE_ALLOW
     assert why(registry, scoped, "ecr:DescribeRegistry", None) is Why.NO_SCOPE_ALLOW
     assert why(registry, scoped, name=PUBLIC_APP) is Why.PUBLIC  # Anyone may, who shows less or nothing.
