@@ -199,6 +199,24 @@ class UploadUnknown(Refusal):
     status, oci, ecr = 404, "BLOB_UPLOAD_UNKNOWN", "UploadNotFoundException"
 
 
+class EmptyUpload(Refusal):
+    """The upload is to be completed, and no part came."""
+
+    status, oci, ecr = 400, "BLOB_UPLOAD_INVALID", "EmptyUploadException"
+
+
+class PartTooSmall(Refusal):
+    """A part of the upload that is not its last is smaller than parts may be."""
+
+    status, oci, ecr = 400, "BLOB_UPLOAD_INVALID", "LayerPartTooSmallException"
+
+
+class LayerExists(Refusal):
+    """The repository has the blob already. Clients take that as success."""
+
+    status, oci, ecr = 409, "DENIED", "LayerAlreadyExistsException"
+
+
 class UploadInvalid(Refusal):
     """The upload cannot go on like this."""
 

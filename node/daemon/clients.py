@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from node.api.ecr.dispatch import Parts, ecr_application
 from node.api.oci.door import Health
+from node.api.oci.downloads import download_application
 from node.api.oci.recent import RecentManifests
 from node.api.oci.routes import oci_application
 from node.api.sts.door import Parts as StsParts
@@ -13,7 +14,6 @@ from node.api.sts.form import is_form
 from node.daemon.access import Access
 from node.daemon.reload import Running
 from node.http.message import Application, Request, Response
-from node.peers.identity import Identity
 from node.registry.registry import Registry
 from protocol.errors import Damaged
 
@@ -31,7 +31,6 @@ class Shown:
 def client_application(
     registry: Registry,
     access: Access,
-    identity: Identity,
     running: Running,
     shown: Shown,
 ) -> Application:
@@ -43,11 +42,8 @@ def client_application(
     distribution = oci_application(
         registry, shown.health, shown.recent, entrance=access.entrance, damaged=shown.damaged
     )
-    calls = ecr_application(
-        Parts(
-            registry, access.entrance.identify, public_host, identity.derived_key("pages of the ECR API"), shown.damaged
-        )
-    )
+    calls = ecr_application(Parts(registry, access.entrance.identify, public_host, shown.damaged))
+    downloads = download_application(registry, shown.damaged)
 
     sessions = sts_application(StsParts(registry, access.entrance, access.federation, shown.damaged))
 
@@ -57,6 +53,8 @@ def client_application(
                 return sessions(request)
             if request.method == "POST":
                 return calls(request)
+        if request.path.startswith("/download/"):
+            return downloads(request)
         if request.path == "/token" and access.tokens is not None:
             return access.tokens(request)
         return distribution(request)

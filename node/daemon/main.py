@@ -137,7 +137,7 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
                 login = await open_access(registry, config, issuer_fetch(system_dialer()))
-                clients = _clients(registry, login, identity, running, Health(ready, metrics.render), metrics)
+                clients = _clients(registry, login, running, Health(ready, metrics.render), metrics)
                 doors = _doors(listeners, clients, peering, control)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, shown)
@@ -226,13 +226,11 @@ def _certificates(identity: Identity, certificate: ClientCertificate) -> dict[st
     return shown
 
 
-def _clients(
-    registry: Registry, login: Access, identity: Identity, running: Running, health: Health, metrics: Metrics
-) -> Application:
+def _clients(registry: Registry, login: Access, running: Running, health: Health, metrics: Metrics) -> Application:
     recent = RecentManifests(lambda: registry.store.writer.commits)
     metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
     shown = Shown(health, recent, partial(_alarm, registry))
-    return client_application(registry, login, identity, running, shown)
+    return client_application(registry, login, running, shown)
 
 
 def _doors(listeners: Listeners, clients: Application, peering: Peering, admin: Admin) -> list[Door]:

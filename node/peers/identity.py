@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -94,10 +93,6 @@ class Identity:
     def sign(self, text: bytes) -> bytes:
         """Return the 64 bytes of an Ed25519 signature over *text*, which has to begin with its purpose."""
         return self.key.sign(text)
-
-    def derived_key(self, purpose: str) -> bytes:
-        """Return 32 bytes that only the nodes of this registry know, others for each *purpose*."""
-        return blake3(self.registry_key, derive_key_context=f"entrepot 2026 {purpose} v1").digest()
 
     def require_federation(self, command: str) -> None:
         """Raise ``NotReady`` where this node has no account of its own to have peers in."""

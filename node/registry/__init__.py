@@ -43,12 +43,17 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``previewing``    previews of lifecycle policies, in memory
 * ``previews``      what a lifecycle policy would do
 * ``images``        putting and opening a manifest
+* ``imagebatches``  getting and deleting many images at once
+* ``imagelists``    images as ECR lists them
 * ``deletes``       deleting images and tags
 * ``quotas``        how much more a repository takes
 * ``incoming``      how much memory manifests may take that are on their way in
 * ``tags``          listing and deleting tags
 * ``blobs``         opening and deleting a blob
 * ``uploads``       a blob on its way in
+* ``layerparts``    the same as ECR's API has it
+* ``layers``        which layers are here
+* ``downloads``     URLs from which a layer can be fetched
 * ``mounts``        a blob of one repository seen in another
 * ``referrers``     what refers to a manifest
 * ``visible``       which repositories a caller is shown

@@ -9,6 +9,7 @@ from node.registry.registry import Registry
 from node.registry.settings import mutability_of
 from node.store.rows import RepositoryRow, pointed_at
 from node.store.table import ReadTxn
+from protocol.auth.public import told
 from protocol.errors import TagImmutable
 from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName, TagName
@@ -86,8 +87,8 @@ def tag_puts(draft: Draft, tags: Iterable[TagName], digest: Digest) -> list[Know
     for tag, place in places:
         if not place.takes(digest):
             raise TagImmutable(
-                f"The image tag '{tag}' already exists in the '{draft.name}' repository and cannot be overwritten "
-                "because the tag is immutable."
+                f"The image tag '{tag}' already exists in the '{told(draft.name)}' repository and cannot be "
+                "overwritten because the tag is immutable."
             )
     return [put for tag, place in places for put in _tag_put(draft, tag, place, digest)]
 

@@ -6,6 +6,7 @@ from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn
+from protocol.auth.public import told
 from protocol.errors import DigestInvalid, ManifestUnknown, TagInvalid
 from protocol.oci.digest import Digest
 from protocol.oci.digest import digest as parse_digest
@@ -62,7 +63,7 @@ def find_image(registry: Registry, txn: ReadTxn, name: RepositoryName, wanted: I
             for key, value in (("imageDigest", wanted.digest), ("imageTag", wanted.tag))
         )
         raise ManifestUnknown(
-            f"The image with imageId {{{shown}}} does not exist within the repository with name '{name}' "
+            f"The image with imageId {{{shown}}} does not exist within the repository with name '{told(name)}' "
             f"in the registry with id '{registry.name.account}'"
         )
     return FoundImage(row, digest, state.shown)

@@ -27,6 +27,7 @@ from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
+from protocol.auth.public import told
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.errors import (
     Damaged,
@@ -134,7 +135,7 @@ async def put_image(
         if _is_there(registry, txn, name, row, prepared.digest, tag):
             raise ImageExists(
                 f"Image with digest '{prepared.digest}' and tag '{tag or 'null'}' already exists in the repository "
-                f"with name '{name}' in registry with id '{registry.name.account}'"
+                f"with name '{told(name)}' in registry with id '{registry.name.account}'"
             )
         return row
 
@@ -283,7 +284,7 @@ def _require_named(
 def _absent(kind: str, digests: list[Digest], name: RepositoryName, registry: Registry) -> str:
     return (
         f"{kind} with digests '[{', '.join(digests[:_SHOWN])}]' required for pushing image into repository with name "
-        f"'{name}' in the registry with id '{registry.name.account}' do not exist"
+        f"'{told(name)}' in the registry with id '{registry.name.account}' do not exist"
     )
 
 
@@ -346,6 +347,18 @@ async def local_manifest(
         return found
     digest, media_type, content = found
     return StoredManifest(digest, media_type, await read_large(registry, content))
+
+
+async def read_opened(registry: Registry, opened: OpenManifest) -> StoredManifest:
+    """Return all bytes of a manifest that was opened, and release it."""
+    blob, load = opened.blob, registry.store.chunks.load_at
+    try:
+        parts = [
+            one if isinstance(one, bytes) else load(one.offset, one.length) async for one in blob.read(0, blob.size)
+        ]
+    finally:
+        blob.release()
+    return StoredManifest(opened.digest, opened.media_type, b"".join(parts))
 
 
 async def read_large(registry: Registry, content: Chunked) -> bytes:

@@ -5,9 +5,10 @@ no part that was acknowledged. Its id is random and bound to who began it and to
 is told that there is none. One request at a time may feed it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import trio
@@ -15,17 +16,21 @@ import trio
 from node.registry.content import Kept, keep_content
 from node.registry.registry import Registry
 from node.registry.repositories import begin_push, repository_for_push
-from node.registry.session import Session
+from node.registry.session import Parts, Session
 from node.store.blobs import INLINE_SIZE, BlobRow
 from node.store.ingest import Ingest, ReceiveInto
 from node.store.table import WriteTxn
 from node.store.uploads import UploadRow
 from protocol.auth.caller import Caller
+from protocol.auth.public import told
 from protocol.blobs.chunkmap import ChunkMap
 from protocol.errors import (
     Busy,
     Damaged,
     DigestInvalid,
+    EmptyUpload,
+    LimitExceeded,
+    PartTooSmall,
     SizeInvalid,
     TooSlow,
     UploadLocked,
@@ -38,6 +43,7 @@ from protocol.oci.names import RepositoryName
 MAX_SESSIONS = 10_000  # Uploads in memory; one that waits costs a kilobyte and what it has not settled.
 _UNFED = 3600  # Seconds after which an upload without a byte goes: it must not keep others out.
 _PATIENCE = 5  # Seconds that a request waits for the one before it on the same upload.
+_WHOLE = (SizeInvalid, UploadRange, TooSlow, EmptyUpload, PartTooSmall, LimitExceeded)  # The upload goes on as it was.
 _GRACE = 20  # Seconds to settle what came before the client went away.
 
 
@@ -48,6 +54,13 @@ class Source:
     receive_into: ReceiveInto
     start: int | None  # Where the client says that it begins, in bytes from the start of the blob.
     length: int | None  # Bytes, where they were announced.
+
+
+class Completed(NamedTuple):
+    """What an upload came to."""
+
+    digest: Digest
+    was_there: bool  # The repository saw the blob before.
 
 
 async def begin_upload(registry: Registry, caller: Caller, name: RepositoryName, hashed_with: Algorithm) -> str:
@@ -61,6 +74,11 @@ async def begin_upload(registry: Registry, caller: Caller, name: RepositoryName,
     """
     registry.authorize(caller, "ecr:InitiateLayerUpload", name)
     await begin_push(registry, caller, name)
+    return open_session(registry, caller, name, hashed_with)
+
+
+def open_session(registry: Registry, caller: Caller, name: RepositoryName, hashed_with: Algorithm) -> str:
+    """Return the id of a new upload, for who was allowed to begin one; raises as ``begin_upload``."""
     registry.store.space.require(0)
     if len(registry.sessions) >= MAX_SESSIONS:
         raise Busy("too many uploads are open; finish or cancel some")
@@ -103,9 +121,9 @@ async def append_upload(registry: Registry, caller: Caller, name: RepositoryName
         trio.BrokenResourceError: the client went away; what came in whole chunks is kept.
     """
     registry.authorize(caller, "ecr:UploadLayerPart", name)
-    async with _opened(registry, caller, name, upload) as session:
-        await _receive(registry, session, upload, source)
-        await _save(registry, session, upload)
+    async with opened(registry, caller, name, upload) as session:
+        await receive(registry, session, upload, source)
+        await save(registry, session, upload)
         return session.ingest.size
 
 
@@ -122,22 +140,37 @@ async def finish_upload(
     registry.authorize(caller, "ecr:CompleteLayerUpload", name)
     if source.length != 0:
         registry.authorize(caller, "ecr:UploadLayerPart", name)
-    async with _opened(registry, caller, name, upload) as session:
-        await _receive(registry, session, upload, source)
-        found, chunk_map = await session.ingest.finish(algorithm(digest))
-        if found != digest:
-            await _drop(registry, upload, session.ingest.number)
-            raise DigestInvalid("None of the provided layer digests match the calculated layer digest")
-        stored = await _commit(registry, caller, session, upload, digest, chunk_map=chunk_map)
-        _forget(registry, upload)
-        if not stored:  # Someone else's copy was there already.
-            await registry.transits.free(session.ingest.number)
+    async with opened(registry, caller, name, upload) as session:
+        await receive(registry, session, upload, source)
+        await complete(registry, caller, session, upload, [digest])
+
+
+async def complete(
+    registry: Registry, caller: Caller, session: Session, upload: str, digests: Sequence[Digest]
+) -> Completed:
+    """Let the repository see a blob that came whole and has one of *digests*; the upload is gone, whatever comes of it.
+
+    Raises:
+        DigestInvalid: it has none of them; nothing became visible.
+    """
+    for wanted in dict.fromkeys(map(algorithm, digests)):
+        found, chunk_map = await session.ingest.finish(wanted)
+        if found in digests:
+            break
+    else:
+        await _drop(registry, upload, session.ingest.number)
+        raise DigestInvalid("None of the provided layer digests match the calculated layer digest")
+    kept, was_there = await _commit(registry, caller, session, upload, found, chunk_map=chunk_map)
+    _forget(registry, upload)
+    if not kept.is_new:  # Someone else's copy was there already.
+        await registry.transits.free(session.ingest.number)
+    return Completed(found, was_there)
 
 
 async def upload_progress(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> int:
     """Return how many bytes of the upload are durable; what ``append_upload`` raises."""
     registry.authorize(caller, "ecr:UploadLayerPart", name)
-    async with _opened(registry, caller, name, upload) as session:
+    async with opened(registry, caller, name, upload) as session:
         return session.ingest.settled
 
 
@@ -149,7 +182,7 @@ async def cancel_upload(registry: Registry, caller: Caller, name: RepositoryName
         UploadUnknown: as ``append_upload``.
     """
     registry.authorize(caller, "ecr:InitiateLayerUpload", name)
-    async with _opened(registry, caller, name, upload) as session:
+    async with opened(registry, caller, name, upload) as session:
         await _drop(registry, upload, session.ingest.number)
 
 
@@ -191,11 +224,20 @@ def spare_nothing(registry: Registry) -> bool:
 
 
 @asynccontextmanager
-async def _opened(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> AsyncIterator[Session]:
-    key = _key(upload)
+async def opened(registry: Registry, caller: Caller, name: RepositoryName, upload: str) -> AsyncIterator[Session]:
+    """Give the upload of *caller* for as long as the block, to it alone.
+
+    Raises:
+        UploadUnknown: there is none that this caller may feed.
+        UploadLocked: another request feeds it, and does not come to its end.
+    """
+    try:
+        key = _key(upload)
+    except ValueError:
+        raise _unknown(registry, name, upload) from None
     session = registry.sessions.get(key) or await _resumed(registry, caller, name, key)
     if session is None or session.owner != _owner(caller) or session.repository != name:
-        raise _unknown()
+        raise _unknown(registry, name, upload)
     with trio.move_on_after(_PATIENCE) as waiting:
         await session.lock.acquire()
     if waiting.cancelled_caught:
@@ -203,11 +245,11 @@ async def _opened(registry: Registry, caller: Caller, name: RepositoryName, uplo
     is_whole = False
     try:
         if registry.sessions.get(key) is not session:
-            raise _unknown()
+            raise _unknown(registry, name, upload)
         session.client = caller.address
         yield session
         is_whole = True
-    except (SizeInvalid, UploadRange, TooSlow, trio.BrokenResourceError):
+    except (*_WHOLE, trio.BrokenResourceError):
         is_whole = True  # What came was saved before this was raised.
         raise
     finally:
@@ -226,7 +268,8 @@ async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key
     if row is None or row.owner != _owner(caller) or row.repository != name:
         return None
     ingest = Ingest(registry.store.sink, row.algorithm)
-    session = Session(name, row.owner, ingest, row.begun, row.touched, is_saved=True)
+    parts = Parts(row.parts, row.last_part, row.has_small_part)
+    session = Session(name, row.owner, ingest, row.begun, row.touched, is_saved=True, parts=parts)
     async with session.lock:
         if key in registry.sessions:  # Another request was quicker.
             return registry.sessions[key]
@@ -239,14 +282,16 @@ async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key
             with registry.store.meta.read() as txn:
                 if registry.store.meta.uploads.get(txn, key) is not None:
                     raise
-            raise _unknown() from None  # It expired meanwhile, and its chunks are going.
+            # It expired meanwhile, and its chunks are going.
+            raise _unknown(registry, name, str(UUID(bytes=key))) from None
         finally:
             if not is_resumed:
                 del registry.sessions[key]
     return session
 
 
-async def _receive(registry: Registry, session: Session, upload: str, source: Source) -> None:
+async def receive(registry: Registry, session: Session, upload: str, source: Source) -> None:
+    """Take the bytes of *source* into an upload that was ``opened``; raises as ``append_upload``."""
     before = session.ingest.size
     session.expected = None if source.length is None else before + source.length
     if source.start is not None and source.start != before:
@@ -257,15 +302,15 @@ async def _receive(registry: Registry, session: Session, upload: str, source: So
         beyond = 0 if source.length is None else await source.receive_into(memoryview(bytearray(1)))
     except (TooSlow, trio.BrokenResourceError):
         with trio.move_on_after(_GRACE, shield=True):
-            await _save(registry, session, upload)
+            await save(registry, session, upload)
         raise
     came = session.ingest.size - before
     if source.length is not None and came + beyond != source.length:
-        await _save(registry, session, upload)
+        await save(registry, session, upload)
         raise SizeInvalid(f"{'more' if beyond else came} bytes came where {source.length} were announced")
 
 
-async def _save(registry: Registry, session: Session, upload: str) -> None:
+async def save(registry: Registry, session: Session, upload: str) -> None:
     """Make durable what came, and give its buffer to others: the next part may never come."""
     ingest = session.ingest
     await ingest.settle()
@@ -278,6 +323,9 @@ async def _save(registry: Registry, session: Session, upload: str) -> None:
         ingest.number,
         ingest.size,
         ingest.inline,
+        session.parts.count,
+        session.parts.last,
+        session.parts.has_small,
     )
     uploads, key = registry.store.meta.uploads, _key(upload)
 
@@ -293,7 +341,7 @@ async def _save(registry: Registry, session: Session, upload: str) -> None:
 def _require(registry: Registry, txn: WriteTxn, session: Session, key: bytes) -> None:
     """Raise ``UploadUnknown`` where the upload expired after it was taken up: its chunks are going."""
     if session.is_saved and registry.store.meta.uploads.get(txn, key) is None:
-        raise _unknown()
+        raise _unknown(registry, session.repository, str(UUID(bytes=key)))
 
 
 async def _commit(
@@ -304,8 +352,8 @@ async def _commit(
     digest: Digest,
     *,
     chunk_map: ChunkMap,
-) -> bool:
-    """Make the blob visible; ``False`` where another copy of it was here, so that these chunks serve nobody."""
+) -> tuple[Kept, bool]:
+    """Make the blob visible; return whether its chunks serve anybody, and whether the repository saw it before."""
     blobs, ingest, content, hashes = registry.store.meta.blobs, session.ingest, None, b""
     number = ingest.number
     if chunk_map.size > INLINE_SIZE:
@@ -315,19 +363,20 @@ async def _commit(
     row = BlobRow(chunk_map.size, number, chunk_map.root, 0)
     now = registry.now()
 
-    def run(txn: WriteTxn) -> Kept:
+    def run(txn: WriteTxn) -> tuple[Kept, bool]:
         _require(registry, txn, session, _key(upload))
         repository = repository_for_push(registry, txn, caller, session.repository)
+        was_there = blobs.visible(txn, repository.number, digest) is not None
         kept = keep_content(registry.store, txn, digest, row, content, hashes)
         blobs.show(txn, repository.number, digest, now=now)
         registry.store.meta.uploads.delete(txn, _key(upload))
-        return kept
+        return kept, was_there
 
-    kept = await registry.store.writer.write(run)
+    kept, was_there = await registry.store.writer.write(run)
     registry.abandoned.add(kept.freed)
     if kept.is_new and number:
         registry.store.verified.note(number, range(len(chunk_map.hashes)))
-    return kept.is_new
+    return kept, was_there
 
 
 async def _drop(registry: Registry, upload: str, number: int) -> None:
@@ -350,15 +399,16 @@ def _owner(caller: Caller) -> str:
     return caller.user_id or caller.arn
 
 
-def _unknown() -> UploadUnknown:
-    return UploadUnknown("no such upload; begin a new one")
+def _unknown(registry: Registry, name: RepositoryName, upload: str) -> UploadUnknown:
+    return UploadUnknown(
+        f"Upload with id '{upload[:64]}' could not be found for the repository with name '{told(name)}' "
+        f"in the registry with id '{registry.name.account}'"
+    )
 
 
 def _key(upload: str) -> bytes:
-    try:
-        key = UUID(upload).bytes
-    except ValueError:
-        raise _unknown() from None
+    """Return the key of an upload; ``ValueError`` where its id is not written as we write it."""
+    key = UUID(upload).bytes
     if str(UUID(bytes=key)) != upload:
-        raise _unknown()
+        raise ValueError("an id that is not ours")
     return key

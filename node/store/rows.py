@@ -5,6 +5,8 @@ What is alive and what is only remembered (deletes, until their horizon) lie in 
 walks over the dead.
 """
 
+from collections.abc import Sequence
+
 import lmdb
 import msgspec
 
@@ -153,6 +155,23 @@ class Tags:
         """Return the tags that point at *digest*, in order, at most *limit*."""
         prefix = image_key(repository, digest)
         return [TagName(key[len(prefix) :].decode()) for key in self.of_image.keys(txn, prefix, limit=limit)]
+
+    def of_images(self, txn: ReadTxn, repository: int, shorts: Sequence[bytes]) -> list[list[TagName]]:
+        """Return the tags of each of these images, which are short forms in order and have no other between them."""
+        if not shorts:
+            return []
+        prefix = repository.to_bytes(8, "big")
+        keys = iter(self.of_image.span(txn, prefix + shorts[0], prefix + shorts[-1] + b"\xff"))
+        key = next(keys, None)
+        found: list[list[TagName]] = []
+        for short in shorts:
+            start = prefix + short
+            tags: list[TagName] = []
+            while key is not None and key.startswith(start):
+                tags.append(TagName(key[len(start) :].decode()))
+                key = next(keys, None)
+            found.append(tags)
+        return found
 
     def lose(self, txn: WriteTxn, repository: int, tag: TagName, lost: TagDot) -> None:
         """Keep a value that no longer counts."""

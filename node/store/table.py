@@ -125,6 +125,16 @@ class BytesTable:
                 here = cursor.next()
         return found
 
+    def span(self, txn: ReadTxn, first: bytes, beyond: bytes) -> list[bytes]:
+        """Return the keys from *first* on that lie before *beyond*, in order."""
+        found: list[bytes] = []
+        with self._cursor(txn) as cursor:
+            here = self.db is not None and cursor.set_range(first)
+            while here and (key := cursor.key()) < beyond:
+                found.append(key)
+                here = cursor.next()
+        return found
+
     def items(self, txn: ReadTxn, prefix: bytes, *, after: bytes = b"", limit: int) -> list[tuple[bytes, bytes]]:
         """Return keys as ``keys`` does, each with its body."""
         return [(key, self._unsealed(key, value)) for key, value in self._values(txn, prefix, after=after, limit=limit)]

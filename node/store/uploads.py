@@ -17,6 +17,9 @@ class UploadRow(msgspec.Struct, frozen=True, array_like=True):
     number: int  # Of its chunks; 0 while it is small.
     size: int  # Bytes.
     inline: bytes  # All of it, while it is small.
+    parts: int = 0  # Those that came by the API of ECR.
+    last_part: int = 0  # Bytes of the last of them.
+    has_small_part: bool = False  # One that is too small was followed by another.
 
 
 class Uploads:

@@ -5,6 +5,7 @@
 * ``mediatype``  which media types are manifests, and what text may be one
 * ``document``   JSON that every reader reads alike
 * ``manifest``   manifests and indexes, read strictly
+* ``conversion``  a manifest of Docker as one of OCI, and the other way
 * ``reference``  a tag or a digest; pages of a list and the Link to the next
 * ``ranges``     Range and Content-Range, conditions, numbers
 * ``errors``     error bodies

@@ -13,6 +13,8 @@ Handlers:
 
 * ``repositories``  repositories and their settings
 * ``tags``          resource tags
+* ``images``        images, and what refers to them
+* ``layers``        layers
 * ``public``        public repositories and the public registry
 * ``catalog``       what these say of themselves
 * ``policies``      policies of repositories and of the registry

@@ -42,7 +42,6 @@ class Parts:
     caller_of: CallerOf
     public_host: Callable[[], str | None]
     """HOST or HOST:PORT as which the operator publishes this node, where one is configured."""
-    token_key: bytes
     damaged: Callable[[Damaged], None]
     """Told of stored bytes that failed their check."""
     bodies: Bodies = field(default_factory=Bodies)
@@ -77,7 +76,7 @@ async def _call(parts: Parts, row: _Row, request: Request) -> dict[str, object]:
         given = check_input(row.model, name, await read_input(body, row.blobs))
         _require_own_registry(parts.registry, row, caller, given)
         host = parts.public_host() or request.host
-        door = Door(parts.registry, row.operation.service, name, given, host, request.scheme, parts.token_key)
+        door = Door(parts.registry, row.operation.service, name, given, host, request.scheme, request.host)
         return await row.operation.handler(door, caller, given)
 
 

@@ -28,8 +28,8 @@ class Door:
     """HOST or HOST:PORT by which clients reach this registry: what names of images begin with."""
     scheme: str
     """``http`` or ``https``, as the client came."""
-    token_key: bytes
-    """32 bytes that seal paging tokens; only this node knows them."""
+    reached: str
+    """HOST or HOST:PORT by which this client reached the node: what can be fetched is named by that."""
 
     @property
     def account(self) -> str:

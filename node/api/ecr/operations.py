@@ -8,6 +8,8 @@ from node.api.ecr import (
     account,
     authorization,
     catalog,
+    images,
+    layers,
     lifecycle,
     policies,
     public,
@@ -52,19 +54,21 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr", "GetRegistryPolicy", ("ecr:GetRegistryPolicy",), policies.get_of_registry),
     Operation("ecr", "DeleteRegistryPolicy", ("ecr:DeleteRegistryPolicy",), policies.delete_of_registry),
     # Private service, images.
-    Operation("ecr", "PutImage", ("ecr:PutImage",), not_yet),
-    Operation("ecr", "BatchGetImage", ("ecr:BatchGetImage",), not_yet),
-    Operation("ecr", "BatchDeleteImage", ("ecr:BatchDeleteImage",), not_yet),
-    Operation("ecr", "DescribeImages", ("ecr:DescribeImages",), not_yet),
-    Operation("ecr", "ListImages", ("ecr:ListImages",), not_yet),
-    Operation("ecr", "ListImageReferrers", ("ecr:BatchGetImage",), not_yet),
+    Operation("ecr", "PutImage", ("ecr:PutImage",), images.put),
+    Operation("ecr", "BatchGetImage", ("ecr:BatchGetImage",), images.batch_get),
+    Operation("ecr", "BatchDeleteImage", ("ecr:BatchDeleteImage",), images.batch_delete),
+    Operation("ecr", "DescribeImages", ("ecr:DescribeImages",), images.describe),
+    Operation("ecr", "ListImages", ("ecr:ListImages",), images.list_),
+    Operation("ecr", "ListImageReferrers", ("ecr:BatchGetImage",), images.list_referrers),
     Operation("ecr", "UpdateImageStorageClass", ("ecr:UpdateImageStorageClass",), storage.update),
     # Private service, layers.
-    Operation("ecr", "BatchCheckLayerAvailability", ("ecr:BatchCheckLayerAvailability",), not_yet),
-    Operation("ecr", "GetDownloadUrlForLayer", ("ecr:GetDownloadUrlForLayer",), not_yet),
-    Operation("ecr", "InitiateLayerUpload", ("ecr:InitiateLayerUpload",), not_yet),
-    Operation("ecr", "UploadLayerPart", ("ecr:UploadLayerPart",), not_yet),
-    Operation("ecr", "CompleteLayerUpload", ("ecr:CompleteLayerUpload",), not_yet),
+    Operation(
+        "ecr", "BatchCheckLayerAvailability", ("ecr:BatchCheckLayerAvailability",), layers.batch_check_availability
+    ),
+    Operation("ecr", "GetDownloadUrlForLayer", ("ecr:GetDownloadUrlForLayer",), layers.get_download_url),
+    Operation("ecr", "InitiateLayerUpload", ("ecr:InitiateLayerUpload",), layers.initiate_upload),
+    Operation("ecr", "UploadLayerPart", ("ecr:UploadLayerPart",), layers.upload_part),
+    Operation("ecr", "CompleteLayerUpload", ("ecr:CompleteLayerUpload",), layers.complete_upload),
     # Private service, pull times.
     Operation(
         "ecr",
@@ -185,12 +189,17 @@ OPERATIONS: tuple[Operation, ...] = (
         "ecr-public", "DeleteRepositoryPolicy", ("ecr-public:DeleteRepositoryPolicy",), policies.delete_of_repository
     ),
     # Public service, images and layers.
-    Operation("ecr-public", "PutImage", ("ecr-public:PutImage",), not_yet),
-    Operation("ecr-public", "BatchDeleteImage", ("ecr-public:BatchDeleteImage",), not_yet),
-    Operation("ecr-public", "DescribeImages", ("ecr-public:DescribeImages",), not_yet),
+    Operation("ecr-public", "PutImage", ("ecr-public:PutImage",), images.put),
+    Operation("ecr-public", "BatchDeleteImage", ("ecr-public:BatchDeleteImage",), images.batch_delete),
+    Operation("ecr-public", "DescribeImages", ("ecr-public:DescribeImages",), images.describe),
     Operation("ecr-public", "DescribeImageTags", ("ecr-public:DescribeImageTags",), not_yet),
-    Operation("ecr-public", "BatchCheckLayerAvailability", ("ecr-public:BatchCheckLayerAvailability",), not_yet),
-    Operation("ecr-public", "InitiateLayerUpload", ("ecr-public:InitiateLayerUpload",), not_yet),
-    Operation("ecr-public", "UploadLayerPart", ("ecr-public:UploadLayerPart",), not_yet),
-    Operation("ecr-public", "CompleteLayerUpload", ("ecr-public:CompleteLayerUpload",), not_yet),
+    Operation(
+        "ecr-public",
+        "BatchCheckLayerAvailability",
+        ("ecr-public:BatchCheckLayerAvailability",),
+        layers.batch_check_availability,
+    ),
+    Operation("ecr-public", "InitiateLayerUpload", ("ecr-public:InitiateLayerUpload",), layers.initiate_upload),
+    Operation("ecr-public", "UploadLayerPart", ("ecr-public:UploadLayerPart",), layers.upload_part),
+    Operation("ecr-public", "CompleteLayerUpload", ("ecr-public:CompleteLayerUpload",), layers.complete_upload),
 )

@@ -1,8 +1,8 @@
 """Tokens that lead to the next page.
 
-A token says where the page before it ended. It carries a code by a key of the node over that place, the operation and
-everything that was asked for, so that one that was made up, or came from another list, is refused: what a place means
-only the list knows that gave it.
+A token says where the page before it ended. It carries a code by a key of the registry over that place, the operation
+and everything that was asked for, so that one that was made up, or came from another list, is refused: what a place
+means only the list knows that gave it.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -16,6 +16,7 @@ from protocol.errors import ParameterInvalid
 
 DEFAULT = 100  # Elements of a page where the client names no number.
 _CODE = 16  # Bytes.
+_LABEL = "pages of lists"
 _UNBOUND = frozenset({"nextToken", "maxResults", "registryId"})  # These may change from page to page.
 _INVALID = "Invalid parameter at 'NextToken' failed to satisfy constraint: 'Invalid next token provided'"
 
@@ -68,4 +69,4 @@ def _opened(door: Door, token: str) -> str:
 def _code(door: Door, place: bytes) -> bytes:
     asked = {name: value for name, value in sorted(door.given.items()) if name not in _UNBOUND}
     bound = msgspec.msgpack.encode([door.service, door.operation, asked, place], order="sorted")
-    return blake3(bound, key=door.token_key).digest(length=_CODE)
+    return blake3(bound, key=door.registry.vault.derive(_LABEL)).digest(length=_CODE)

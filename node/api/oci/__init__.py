@@ -6,6 +6,7 @@
 * ``content``    bodies, ranges and conditions: what GET of a manifest and of a blob share
 * ``manifests``  ``/v2/<name>/manifests/<reference>``
 * ``blobs``      ``/v2/<name>/blobs/<digest>``
+* ``downloads``  layers by the URLs that ECR's API gives
 * ``uploads``    ``/v2/<name>/blobs/uploads/``
 * ``listings``   tags, the catalog and referrers, page by page
 * ``logos``      ``/logos/<name>``: logos of public repositories
