@@ -34,7 +34,7 @@ class CacheRule(msgspec.Struct, frozen=True):
 
     prefix: str  # Without a slash at its end unless it was given so; or ``ROOT``.
     upstream: Upstream
-    upstream_prefix: str  # In the same way.
+    upstream_prefix: str = ""  # In the same way; empty where none was given, which does what ``ROOT`` does.
     credential: str = ""  # ARN of a secret; empty for none.
     role: str = ""  # ARN; empty for none.
     created: float = 0.0  # Seconds since 1970, UTC.
@@ -87,7 +87,7 @@ async def create_cache_rule(registry: Registry, caller: Caller, given: CacheRule
     action = "ecr:CreatePullThroughCacheRule"
     registry.authorize(caller, action, None)
     check_access(given.upstream, given.credential, given.role, registry.name)
-    if given.prefix == ROOT and given.upstream_prefix != ROOT:
+    if given.prefix == ROOT and given.upstream_prefix not in {"", ROOT}:
         raise ValidationFailed("upstreamRepositoryPrefix can be given only where ecrRepositoryPrefix is not ROOT")
     act, now = Act(caller, action, given.prefix), int(registry.now() * 1000) / 1000
     new = msgspec.structs.replace(given, created=now, updated=now)
@@ -292,7 +292,7 @@ def _fields(rule: CacheRule) -> dict[str, Setting]:
     return {
         "prefix": rule.prefix,
         "url": rule.upstream.url,
-        "upstream-prefix": rule.upstream_prefix,
+        "upstream-prefix": rule.upstream_prefix or None,
         "credential": rule.credential or None,
         "role": rule.role or None,
         "created": int(rule.created * 1000),
@@ -304,7 +304,7 @@ def _stored(fields: dict[str, Setting]) -> CacheRule:
     return CacheRule(
         prefix=str(fields.get("prefix", ROOT)),
         upstream=upstream_at(str(fields.get("url", ""))),
-        upstream_prefix=str(fields.get("upstream-prefix", ROOT)),
+        upstream_prefix=str(fields.get("upstream-prefix") or ""),
         credential=str(fields.get("credential", "")),
         role=str(fields.get("role", "")),
         created=int(fields.get("created") or 0) / 1000,
@@ -318,7 +318,7 @@ def _name(prefix: str) -> str:
 
 def _inner(prefix: str) -> str:
     """Return a prefix as ``protocol.rules.pullthrough`` has it: with its slash, and nothing for ``ROOT``."""
-    return "" if prefix == ROOT else f"{_name(prefix)}/"
+    return "" if prefix in {"", ROOT} else f"{_name(prefix)}/"
 
 
 def _outer(prefix: str) -> str:

@@ -14,7 +14,6 @@ from node.registry.pullthrough import (
     validate_cache_rule,
 )
 from protocol.auth.caller import Caller
-from protocol.rules.pullthrough import ROOT
 from protocol.rules.upstreams import upstream_at
 
 
@@ -23,7 +22,7 @@ async def create(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     rule = CacheRule(
         given["ecrRepositoryPrefix"],
         upstream_at(given["upstreamRegistryUrl"], given.get("upstreamRegistry")),
-        given.get("upstreamRepositoryPrefix", ROOT),
+        given.get("upstreamRepositoryPrefix", ""),
         given.get("credentialArn", ""),
         given.get("customRoleArn", ""),
     )
@@ -81,7 +80,8 @@ def _shown(door: Door, rule: CacheRule) -> dict[str, Any]:
         "ecrRepositoryPrefix": rule.prefix,
         "upstreamRegistryUrl": rule.upstream.url,
         "upstreamRegistry": rule.upstream.kind,
-        "upstreamRepositoryPrefix": rule.upstream_prefix,
+        "upstreamRepositoryPrefix": rule.upstream_prefix
+        or None,  # Terraform replaces a rule that has more than it said.
         "credentialArn": rule.credential or None,
         "customRoleArn": rule.role or None,
         "registryId": door.account,

@@ -52,11 +52,8 @@ def test_every_upstream_is_kept_and_says_that_nobody_asks_it(
     created = ecr.create_pull_through_cache_rule(ecrRepositoryPrefix=mine, upstreamRegistryUrl=url, **more)
     [described] = ecr.describe_pull_through_cache_rules(ecrRepositoryPrefixes=[mine])["pullThroughCacheRules"]
     for shown in (created, described):
-        assert (shown["upstreamRegistry"], shown["upstreamRegistryUrl"], shown["upstreamRepositoryPrefix"]) == (
-            kind,
-            url,
-            "ROOT",
-        )
+        assert (shown["upstreamRegistry"], shown["upstreamRegistryUrl"]) == (kind, url)
+        assert "upstreamRepositoryPrefix" not in shown
         assert {name: shown[name] for name in more} == more
     validated = ecr.validate_pull_through_cache_rule(ecrRepositoryPrefix=mine)
     assert not validated["isValid"]
