@@ -18,6 +18,7 @@ from node.jobs.repair import repair_forever
 from node.jobs.scrub import DAY, Pace, scrub_forever
 from node.jobs.tokenkeys import rotate_forever
 from node.jobs.webhooks import deliver_forever
+from node.registry.backfillwork import run_backfills
 from node.registry.deliveries import Connect
 from node.registry.previews import work_out_previews
 from node.registry.registry import Registry
@@ -39,6 +40,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "noted": partial(write_noted_forever, registry),
         **_of_logins(registry, running.config),
         "previews": partial(work_out_previews, registry),
+        "backfills": partial(run_backfills, registry),
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),

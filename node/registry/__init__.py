@@ -59,6 +59,9 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``visible``       which repositories a caller is shown
 * ``catalog``       listing repositories, and how much is stored
 * ``replication``   the rules, the wanted state of each destination, and how far it has come
+* ``backfilling``   backfills as they are stored
+* ``backfills``     beginning, stopping and listing them
+* ``backfillwork``  what lay here before a rule did is sent, once
 * ``events``        what happened, derived from the journal at any position
 * ``webhooks``      putting, showing, changing and trying who is told of events
 * ``deliveries``    how far each webhook is, durably

@@ -133,6 +133,7 @@ class Registry:
     changes: Changes = field(default_factory=Changes)  # A new record in the journal.
     freeable: Changes = field(default_factory=Changes)  # There may be something to free, before it is looked for.
     counts: Counts = field(default_factory=Counts)
+    backfills: Changes = field(default_factory=Changes)  # A backfill began, or is to stop.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
     webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.
     recent_events: dict[int, list[Event]] = field(default_factory=dict)  # By position: see ``events``.

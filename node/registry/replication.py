@@ -116,7 +116,7 @@ def get_replication(registry: Registry, caller: Caller) -> ReplicationConfigurat
     """Return the rules; ``Denied`` without ``ecr:DescribeRegistry``."""
     registry.authorize(caller, "ecr:DescribeRegistry", None)
     with registry.store.meta.read() as txn:
-        return _configuration(registry, txn)
+        return configuration_in_force(registry, txn)
 
 
 def replication_status(
@@ -175,7 +175,7 @@ def image_replication(
         if meta.journal.cursor(txn, FOLLOWER) < meta.journal.last(txn):
             # The follower is about to look at it, or at what came after it.
             waiting = ImageReplication("", name, found.digest, "IN_PROGRESS", registry.now(), "")
-            for one in destinations_for(_configuration(registry, txn), name):
+            for one in destinations_for(configuration_in_force(registry, txn), name):
                 shown[str(one.registry)] = msgspec.structs.replace(waiting, destination=str(one.registry))
         for destination in meta.replicas.destinations(txn):
             row = meta.replicas.status(txn, destination, found.repository.number, found.digest)
@@ -205,19 +205,19 @@ async def follow_journal(registry: Registry) -> None:
 def _is_behind(registry: Registry) -> bool:
     journal = registry.store.meta.journal
     with registry.store.meta.read() as txn:
-        return journal.cursor(txn, FOLLOWER) < journal.last(txn) and bool(_configuration(registry, txn).rules)
+        return journal.cursor(txn, FOLLOWER) < journal.last(txn) and bool(configuration_in_force(registry, txn).rules)
 
 
 def destinations(registry: Registry) -> set[RegistryName]:
     """Return the registries that a rule names now; others are sent nothing, whatever was wanted there before."""
     with registry.store.meta.read() as txn:
-        return {one.registry for rule in _configuration(registry, txn).rules for one in rule.destinations}
+        return {one.registry for rule in configuration_in_force(registry, txn).rules for one in rule.destinations}
 
 
 def is_destination(registry: Registry, name: RepositoryName, other: RegistryName) -> bool:
     """Whether a rule sends what is pushed to the repository to the registry *other*."""
     with registry.store.meta.read() as txn:
-        found = destinations_for(_configuration(registry, txn), name)
+        found = destinations_for(configuration_in_force(registry, txn), name)
     return any(one.registry == other for one in found)
 
 
@@ -246,7 +246,7 @@ def _passed(registry: Registry, txn: WriteTxn) -> bool:
 def _follow(registry: Registry, txn: WriteTxn) -> bool:
     """Look at the next records under the rules in force; return whether there may be more."""
     journal = registry.store.meta.journal
-    configuration = _configuration(registry, txn)
+    configuration = configuration_in_force(registry, txn)
     records = journal.after(txn, journal.cursor(txn, FOLLOWER), limit=_BATCH)
     if not configuration.rules:
         return False
@@ -342,7 +342,8 @@ def _forget(registry: Registry, txn: WriteTxn, name: RepositoryName, digest: Dig
             registry.store.meta.replicas.delete(txn, destination, row.number, digest)
 
 
-def _configuration(registry: Registry, txn: ReadTxn) -> ReplicationConfiguration:
+def configuration_in_force(registry: Registry, txn: ReadTxn) -> ReplicationConfiguration:
+    """Return the rules; who asks was allowed to before."""
     data = document(registry, txn, REPLICATION) or registry.store.meta.documents.get(txn, _OLD_DOCUMENT)
     return ReplicationConfiguration() if data is None else _decode(data)
 

@@ -26,6 +26,7 @@ Handlers:
 * ``signing``       which images are signed
 * ``storage``       storage classes of images
 * ``replication``   replication rules, and how far images have come
+* ``backfills``     replication backfills
 * ``pullthrough``   pull through cache rules
 
 A handler does four things and no more: parse what the shapes leave open, call one use case, shape the answer, return

@@ -7,6 +7,7 @@ repository. The use case behind a handler asks for the same actions.
 from node.api.ecr import (
     account,
     authorization,
+    backfills,
     catalog,
     images,
     layers,
@@ -131,10 +132,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "ecr", "DescribeImageReplicationStatus", ("ecr:DescribeImageReplicationStatus",), replication.image_status
     ),
-    Operation("ecr", "StartReplicationBackfill", ("ecr:StartReplicationBackfill",), not_yet),
-    Operation("ecr", "StopReplicationBackfill", ("ecr:StopReplicationBackfill",), not_yet),
-    Operation("ecr", "ListReplicationBackfills", ("ecr:ListReplicationBackfills",), not_yet),
-    Operation("ecr", "DescribeReplicationBackfillResults", ("ecr:DescribeReplicationBackfillResults",), not_yet),
+    Operation("ecr", "StartReplicationBackfill", ("ecr:StartReplicationBackfill",), backfills.start),
+    Operation("ecr", "StopReplicationBackfill", ("ecr:StopReplicationBackfill",), backfills.stop),
+    Operation("ecr", "ListReplicationBackfills", ("ecr:ListReplicationBackfills",), backfills.list_),
+    Operation(
+        "ecr", "DescribeReplicationBackfillResults", ("ecr:DescribeReplicationBackfillResults",), backfills.results
+    ),
     # Private service, scanning.
     Operation(
         "ecr", "PutRegistryScanningConfiguration", ("ecr:PutRegistryScanningConfiguration",), scanning.put_registry

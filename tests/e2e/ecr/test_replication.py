@@ -1,5 +1,6 @@
 """Replication configuration and status, as boto3 puts and reads them."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,3 +79,42 @@ def test_how_far_an_image_has_come(replicating: Any, oci: Client, name: str) -> 
         ecr.describe_image_replication_status(repositoryName=name, imageId={"imageTag": "no"})
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException):
         ecr.describe_image_replication_status(repositoryName=f"{name}-no", imageId={"imageTag": "no"})
+
+
+def test_a_backfill_from_start_to_stop(replicating: Any, oci: Client, name: str) -> None:
+    ecr = replicating
+    oci.put_image(name, "1", make_image(1))
+    with pytest.raises(ecr.exceptions.ValidationException):
+        ecr.start_replication_backfill(destination=THERE)
+    rule = {"destinations": [THERE], "repositoryFilters": [{"filter": name, "filterType": "PREFIX_MATCH"}]}
+    ecr.put_replication_configuration(replicationConfiguration={"rules": [rule]})
+    begun = ecr.start_replication_backfill(destination=THERE)
+    assert (begun["status"], begun["destination"], begun["registryId"]) == ("PREPARING", THERE, "123456789012")
+    with pytest.raises(ecr.exceptions.ReplicationBackfillInProgressException):
+        ecr.start_replication_backfill(destination=THERE)
+    wanted = begun["replicationBackfillId"]
+    until = time.monotonic() + 20
+    while (found := ecr.describe_replication_backfill_results(replicationBackfillId=wanted))["status"] == "PREPARING":
+        assert time.monotonic() < until
+    assert (found["status"], found["results"]) == ("IN_PROGRESS", [])
+    assert found["progress"] == {
+        "totalReplicationCount": 1,
+        "completedReplicationCount": 0,
+        "failedReplicationCount": 0,
+        "failureCodes": [],
+    }
+    [status] = ecr.describe_image_replication_status(repositoryName=name, imageId={"imageTag": "1"})[
+        "replicationStatuses"
+    ]
+    assert status["status"] == "IN_PROGRESS"
+    assert ecr.stop_replication_backfill(replicationBackfillId=wanted)["status"] == "STOPPING"
+    while ecr.list_replication_backfills()["backfills"][0]["status"] == "STOPPING":
+        assert time.monotonic() < until
+    assert ecr.list_replication_backfills()["backfills"][0]["status"] == "STOPPED"
+    with pytest.raises(ecr.exceptions.ReplicationBackfillInvalidStatusException):
+        ecr.stop_replication_backfill(replicationBackfillId=wanted)
+    for call in (ecr.stop_replication_backfill, ecr.describe_replication_backfill_results):
+        with pytest.raises(ecr.exceptions.ReplicationBackfillNotFoundException):
+            call(replicationBackfillId="00000000-0000-4000-8000-000000000000")
+    with pytest.raises(ecr.exceptions.InvalidParameterException):
+        ecr.list_replication_backfills(maxResults=51)
