@@ -142,11 +142,18 @@ def start_node(
 
 
 def fork_node(
-    forks: Forks, data: Path, *, port: int, prefix: Sequence[str | Path] = (), ready: str = "/readyz"
+    forks: Forks,
+    data: Path,
+    *,
+    port: int,
+    options: Sequence[str | Path] = (),
+    prefix: Sequence[str | Path] = (),
+    ready: str = "/readyz",
 ) -> Server:
     """Start a node as ``start_node`` does, in the environment of *forks*."""
     log = data.with_name(f"{data.name}.log")
-    process = forks.start(["serve", "--data", data, "--listen", f"127.0.0.1:{port}"], log=log, tracer=prefix)
+    arguments = ["serve", "--data", data, "--listen", f"127.0.0.1:{port}", *options]
+    process = forks.start(arguments, log=log, tracer=prefix)
     processes.await_ready(process, f"a node at {data}", log=log, ready=lambda: answers("127.0.0.1", port, None, ready))
     return Server("127.0.0.1", port, process, log, data, None)
 
