@@ -3,8 +3,8 @@
 Promise P3, faults B8, B9, B10 and B12 of docs/design/reliability.md. A store with images of every kind is copied, bits
 are flipped at random in ``data.mdb`` of either environment, and a node is started on it. Everything that was ever put
 there is asked for: each answer of 200 has the right bytes, a transfer of others breaks, and the log has no traceback.
-Where anything is missing, ``entrepot check --deep`` says so, unless the node has mended it by then (rows follow from the
-journal) and said that; a node that does not start says why.
+Where anything is missing, ``entrepot check --deep`` says so, unless the node has mended it by then (rows follow from
+the journal) and said that; a node that does not start says why.
 
 LMDB has no check values of its own. A bit in the head of a page can make it end the process, which no program that
 uses it can prevent; how often is counted, and bounded (``ENDED``). ``E2E_SEED`` draws the same bits again.
