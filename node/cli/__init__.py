@@ -1,6 +1,7 @@
 """The ``entrepot`` command.
 
-A command parses its arguments, asks the node that serves the data directory over its control socket, and prints. Only
+A command parses its arguments, asks the node that serves the data directory over its control socket, and prints; those
+about principals and peers ask another one with ``--endpoint``. Only
 ``init``, ``join``, ``serve`` and ``restore`` work on the directory itself, and ``invite``, ``trust``, ``authority``,
 ``backup``, ``check`` and ``doctor`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit
 codes of ``failures``.
@@ -9,6 +10,8 @@ codes of ``failures``.
 * ``options``      ``--data``, ``--json``, examples in the help
 * ``failures``     exit codes and messages
 * ``control``      HTTP over ``DIR/control.sock``
+* ``remote``       HTTP to a node elsewhere, signed with an access key
+* ``target``       which of both
 * ``output``       tables, tab-separated lines, JSON
 * ``serve``        start a node
 * ``identity``     init, invite, join, authority
@@ -30,6 +33,12 @@ codes of ``failures``.
 * ``reload``       take over a changed configuration
 * ``readonly``     read-only mode, on and off
 * ``webhooks``     who is told of it
+* ``users``        who may come in
+* ``groups``       users who have policies in common
+* ``roles``        rights that others take on for a while
+* ``granting``     policies of all three
+* ``keys``         access keys
+* ``policies``     managed policies
 * ``policy``       policy documents, without a node
 * ``peers``        the other nodes
 * ``config``       check and show the configuration, print its schema

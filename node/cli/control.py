@@ -96,7 +96,7 @@ class Control:
             raise self._unreachable(error) from error
         finally:
             connection.close()
-        return _decoded(response.status, answer)
+        return decoded(response.status, answer)
 
     def pages(self, path: str, key: str, **query: str | None) -> Iterator[list[Any]]:
         """Yield the list under *key* of each page of *path*, until a page names no next one."""
@@ -127,7 +127,7 @@ class Control:
         """
         response = self._answer(method, path, body)
         if response.status >= 400:
-            _decoded(response.status, response.read())
+            decoded(response.status, response.read())
         try:
             yield response
         finally:
@@ -190,7 +190,8 @@ class _UnixConnection(http.client.HTTPConnection):
             os.close(directory)
 
 
-def _decoded(status: int, answer: bytes) -> Any:  # noqa: ANN401 - JSON.
+def decoded(status: int, answer: bytes) -> Any:  # noqa: ANN401 - JSON.
+    """Return an answer, or raise what its status means."""
     if status < 400:
         return msgspec.json.decode(answer) if answer else None
     try:

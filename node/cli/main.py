@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from node.cli.failures import Failed, failure
+from node.cli.failures import Failed, WrongUsage, failure
 from node.cli.options import examples
 from protocol.errors import EntrepotError, Refusal
 
@@ -43,7 +43,11 @@ COMMANDS = {
     "pull-through": Row("node.cli.pullthrough", "pull_through", "Repositories that are pulled through."),
     "events": Row("node.cli.events", "events", "What happened: events, from any position."),
     "webhook": Row("node.cli.webhooks", "webhook", "Webhooks: who is told of what happens."),
-    "policy": Row("node.cli.policy", "policy", "Policy documents: check them, and see what they decide."),
+    "user": Row("node.cli.users", "user", "Users, their groups, passwords and policies."),
+    "group": Row("node.cli.groups", "group", "Groups of users."),
+    "role": Row("node.cli.roles", "role", "Roles, which others assume."),
+    "key": Row("node.cli.keys", "key", "Access keys of users."),
+    "policy": Row("node.cli.policy", "policy", "Policies: kept, attached, checked, and what they decide."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
     "doctor": Row("node.cli.doctor", "doctor", "Look at all that a node depends on, and say what to do."),
@@ -88,6 +92,10 @@ class Commands(click.Group):
             raise Failed(str(error)) from error
 
 
+REMOTE = frozenset({"user", "group", "role", "key", "policy", "peer"})
+"""Commands that can be for a node elsewhere."""
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -95,13 +103,29 @@ class Commands(click.Group):
         "entrepot serve --data a --listen 127.0.0.1:5000",
         "entrepot repo ls --data a",
         "entrepot image inspect library/nginx:1.27 --data a --json",
+        "ENTREPOT_ENDPOINT=https://registry.example entrepot user ls",
     ),
 )
-def entrepot() -> None:
+@click.option(
+    "--endpoint",
+    envvar="ENTREPOT_ENDPOINT",
+    metavar="URL",
+    help="Ask the node there, with the access key of the environment or of ~/.aws, and not that of --data: "
+    f"for {', '.join(sorted(REMOTE))}.",
+)
+@click.pass_context
+def entrepot(context: click.Context, endpoint: str | None) -> None:
     """A container registry for people with more than one site.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no node is running, 4 not found, 5 refused.
     """
+    command = context.invoked_subcommand
+    if endpoint is None:
+        return
+    if command in REMOTE:
+        context.obj = {"endpoint": endpoint}
+    elif context.get_parameter_source("endpoint") is click.core.ParameterSource.COMMANDLINE:
+        raise WrongUsage(f"{command} works on this machine alone; --endpoint is for {', '.join(sorted(REMOTE))}")
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from node.cli.control import Control
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import Moment, print_json, print_rows
+from node.cli.target import node_at
 
 
 @click.group(epilog=examples("entrepot peer ls"))
@@ -19,7 +19,7 @@ def peer() -> None:
 @data_option
 def ls(data: Path, as_json: bool) -> None:
     """List the nodes that this one knows, and whether it has a session with them."""
-    answer = Control(data).get("peers")
+    answer = node_at(data).get("peers")
     if as_json:
         print_json(answer)
         return

@@ -1,4 +1,4 @@
-"""``entrepot policy``: whether a policy document is one, and what documents together decide. No node is asked."""
+"""``entrepot policy``: whether a policy document is one, what documents decide, and those that a node keeps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +7,10 @@ import click
 import msgspec
 
 from node.cli.failures import Refused, WrongUsage
+from node.cli.granting import Aliased
 from node.cli.options import examples, json_option
 from node.cli.output import print_fields, print_json
+from node.cli.policies import COMMANDS
 from protocol.auth.decision import Asked, Named, decide
 from protocol.auth.policy import Kind, Policy, read_policy
 from protocol.errors import PolicyInvalid
@@ -17,13 +19,24 @@ _MOST = 2**20  # Bytes of a document that are read.
 _file = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.group(epilog=examples("entrepot policy check pull-only.json"))
+@click.group(
+    cls=Aliased,
+    epilog=examples(
+        "entrepot policy check deployers.json",
+        "entrepot policy put deployers deployers.json",
+        "entrepot policy attach deployers --group developers",
+    ),
+)
 def policy() -> None:
-    """Policy documents: check them, and see what they decide.
+    """Policies: kept, attached, checked, and what they decide.
 
-    Documents are those of IAM, as ECR has them. No node is asked: this is for those who write policies, before they
-    put them anywhere.
+    Documents are those of IAM, as ECR has them. A managed policy is kept under a name and attached to users, groups
+    and roles; policies that belong to one of them alone are put by `entrepot user put-policy` and the like.
     """
+
+
+for _command in COMMANDS:
+    policy.add_command(_command)
 
 
 @policy.command(

@@ -3,9 +3,10 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -13,7 +14,9 @@ import msgspec
 from node.cli.failures import Failed, WrongUsage
 from node.cli.options import data_flag, examples, json_option
 from node.config.load import ConfigInvalid, load
+from node.daemon.main import Announce
 from node.daemon.main import main as run_node
+from node.registry.identity.first import Administrator
 from protocol.errors import EntrepotError
 
 KEYS = {
@@ -59,12 +62,17 @@ def serve(file: Path | None, hints: bool | None, as_json: bool, **flags: object)
     (ENTREPOT_LISTEN__ADDRESS=...), that over the file; `entrepot config schema` names every key. An empty data
     directory on a loopback address initializes itself, for a node without peers.
 
-    With --json one line of JSON says where the node listens, once it does.
+    Where callers have to log in, the first start makes the user admin and prints its access key, this once; where
+    standard output is a journal or a container's log it makes no key, and `entrepot key create admin` does.
+
+    With --json one line of JSON says where the node listens, once it does, and who was made.
     """
     overrides = {KEYS[name]: value for name, value in flags.items() if value not in {None, (), False}}
     try:
         code = run_node(
-            partial(load, file, os.environ, overrides), announce=_announcement(as_json=as_json, hints=hints)
+            partial(load, file, os.environ, overrides),
+            announce=_announcement(as_json=as_json, hints=hints),
+            shows_secrets=not is_kept(os.environ),
         )
     except ConfigInvalid as error:
         raise WrongUsage(str(error)) from error
@@ -79,17 +87,59 @@ _REMEDIES = {
 }
 
 
-def _announcement(*, as_json: bool, hints: bool | None) -> Callable[[Sequence[str]], None]:
-    def announce(addresses: Sequence[str]) -> None:
+def _announcement(*, as_json: bool, hints: bool | None) -> Announce:
+    def announce(addresses: Sequence[str], administrator: Administrator | None) -> None:
         try:
             if as_json:
-                click.echo(msgspec.json.encode({"addresses": addresses}))
-            elif sys.stdout.isatty() if hints is None else hints:
+                click.echo(msgspec.json.encode(announced(addresses, administrator)))
+                return
+            if administrator is not None:
+                click.echo(_presented(administrator))
+            if sys.stdout.isatty() if hints is None else hints:
                 click.echo(how_to_use(addresses[0]))
         except OSError:  # Nobody reads it, or the disk is full: no reason not to serve.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     return announce
+
+
+def announced(addresses: Sequence[str], administrator: Administrator | None) -> dict[str, Any]:
+    """Return what ``--json`` prints."""
+    if administrator is None:
+        return {"addresses": addresses}
+    key = administrator.key
+    shown = None if key is None else {"id": key.key.id, "secret": key.secret.value.decode()}
+    return {"addresses": addresses, "administrator": {"user": administrator.name, "key": shown}}
+
+
+def _presented(administrator: Administrator) -> str:
+    name = administrator.name
+    if administrator.key is None:
+        return f"The user {name} was made, who may do everything. Its access key: entrepot key create {name}"
+    secret = administrator.key.secret.value.decode()
+    return f"""The user {name} was made, who may do everything. Its access key, shown this once:
+
+  AWS_ACCESS_KEY_ID={administrator.key.key.id}
+  AWS_SECRET_ACCESS_KEY={secret}
+
+Who loses it makes another one on this machine: entrepot key create {name}
+"""
+
+
+def is_kept(environ: Mapping[str, str]) -> bool:
+    """Whether standard output is a log that others keep: the journal of systemd, or that of a container.
+
+    Source: systemd.exec(5), ``JOURNAL_STREAM``.
+    """
+    if sys.stdout.isatty():
+        return False
+    if os.getpid() == 1:
+        return True
+    try:
+        found = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _expected(error: Exception) -> Exception:

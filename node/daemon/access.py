@@ -3,6 +3,8 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
+
 from node.api.login.entrance import guarded_entrance, open_entrance
 from node.api.login.token import token_application
 from node.config.rules import requires_authentication
@@ -13,9 +15,12 @@ from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.federation import Federation, Fetch
 from node.registry.authentication.passwords import Passwords
 from node.registry.authentication.tokenkeys import rotate_token_keys
+from node.registry.identity.first import Administrator, make_first_administrator
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller, root_of
 from protocol.errors import Busy
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,17 @@ async def open_access(registry: Registry, config: Config, fetch: Fetch) -> Acces
     bearer, passwords = BearerTokens(registry), Passwords(registry)
     entrance = guarded_entrance(registry, bearer, passwords)
     return Access(entrance, federation, token_application(registry, entrance, bearer, passwords))
+
+
+async def first_administrator(registry: Registry, config: Config, *, with_key: bool) -> Administrator | None:
+    """Return who was made to let others in, where callers have to log in and nobody could; else ``None``."""
+    if not requires_authentication(config):
+        return None
+    try:
+        return await make_first_administrator(registry, root_caller(registry), with_key=with_key)
+    except Busy as error:
+        log.warning("no administrator", reason=str(error), remedy="entrepot user create, or start the node again")
+        return None
 
 
 def root_caller(registry: Registry) -> Caller:

@@ -1,8 +1,9 @@
-"""What the client port serves: the distribution API, and the APIs of ECR and STS beside it."""
+"""What the client port serves: the distribution API, the APIs of ECR and STS, and what those have no operation for."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from node.api.admin.client import PREFIX
 from node.api.ecr.dispatch import Parts, ecr_application
 from node.api.oci.door import Health
 from node.api.oci.downloads import download_application
@@ -33,8 +34,9 @@ def client_application(
     access: Access,
     running: Running,
     shown: Shown,
+    administration: Application,
 ) -> Application:
-    """Return the application of the client port."""
+    """Return the application of the client port; *administration* serves what is under ``/api/``."""
 
     def public_host() -> str | None:
         return next(iter(running.config.listen.public_hosts), None)
@@ -57,6 +59,8 @@ def client_application(
             return downloads(request)
         if request.path == "/token" and access.tokens is not None:
             return access.tokens(request)
+        if request.path.startswith(PREFIX):
+            return administration(request)
         return distribution(request)
 
     return application

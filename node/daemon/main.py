@@ -15,12 +15,13 @@ import trio
 
 from node import __version__
 from node.api.admin.answer import Admin
+from node.api.admin.client import client_api
 from node.api.admin.control import NodeControl
 from node.api.admin.routes import admin_application
 from node.api.oci.door import Health
 from node.api.oci.recent import RecentManifests
 from node.config.settings import Config
-from node.daemon.access import Access, open_access
+from node.daemon.access import Access, first_administrator, open_access
 from node.daemon.activity import Watcher
 from node.daemon.certificate import ClientCertificate
 from node.daemon.clients import Shown, client_application
@@ -53,6 +54,7 @@ from node.registry.authority import Authority
 from node.registry.commit import clock_at_start
 from node.registry.condition import condition
 from node.registry.elsewhere import Elsewhere
+from node.registry.identity.first import Administrator
 from node.registry.readonly import restore_gate
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
@@ -75,16 +77,18 @@ from protocol.errors import Damaged, Denied
 
 _OPENED_ANEW = 1.0  # Seconds between the end of a store that cannot be read any more and its next opening.
 
-Announce: TypeAlias = Callable[[Sequence[str]], None]
-"""``announce(addresses)``: told once where clients connect, as ``host:port``, when they can."""
+Announce: TypeAlias = Callable[[Sequence[str], Administrator | None], None]
+"""``announce(addresses, administrator)``: told once where clients connect, as ``host:port``, when they can, and who was
+made to let others in."""
 
 
-def main(read: Callable[[], Config], *, announce: Announce | None = None) -> int:
+def main(read: Callable[[], Config], *, announce: Announce | None = None, shows_secrets: bool = False) -> int:
     """Run a node until it is told to stop, and return the exit code.
 
     Args:
         read: returns the configuration, now and at each reload.
         announce: told once where the node listens.
+        shows_secrets: whether somebody sees what is announced, and nobody keeps it.
 
     Raises:
         ConfigInvalid: by *read*.
@@ -104,7 +108,7 @@ def main(read: Callable[[], Config], *, announce: Announce | None = None) -> int
     try:
         require_whole(data)  # First: what is half restored has no identity yet, and must not get one.
         identity = load_identity(data) if has_identity(data) else create_local_identity(data, now=time.time())
-        while trio.run(_run, running, identity, lines, announce):
+        while trio.run(_run, running, identity, lines, announce, shows_secrets):
             announce = None
             time.sleep(_OPENED_ANEW)
     finally:
@@ -112,7 +116,9 @@ def main(read: Callable[[], Config], *, announce: Announce | None = None) -> int
     return 0
 
 
-async def _run(running: Running, identity: Identity, lines: Lines, announce: Announce | None) -> bool:
+async def _run(
+    running: Running, identity: Identity, lines: Lines, announce: Announce | None, shows_secrets: bool
+) -> bool:
     """Run the node; return whether it has to be run again, on a store that is opened anew."""
     config, certificate = running.config, ClientCertificate(running.config.listen)
     metrics, data = Metrics(version=__version__, doors=("oci", "peers", "admin")), Path(config.node.data)
@@ -137,7 +143,10 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
                 login = await open_access(registry, config, issuer_fetch(system_dialer()))
-                clients = _clients(registry, login, running, Health(ready, metrics.render), metrics)
+                made = await first_administrator(registry, config, with_key=shows_secrets and announce is not None)
+                beside = client_api(control, login.entrance)
+                health = Health(ready, metrics.render)
+                clients = _clients(registry, login, running, health, metrics, beside)
                 doors = _doors(listeners, clients, peering, control)
                 watch_doors(metrics, doors)
                 watch_certificates(metrics, shown)
@@ -154,7 +163,8 @@ async def _run(running: Running, identity: Identity, lines: Lines, announce: Ann
                 telemetry = _Telemetry(metrics, access, lines, tracer, exporter, vitals)
                 background = _Background(jobs | {"vitals": vitals.watch_forever}, leaving, reloader)
                 with watching_holds(metrics, vitals):
-                    return await _serve(store, doors, background, telemetry, announce)
+                    told = None if announce is None else lambda addresses: announce(addresses, made)
+                    return await _serve(store, doors, background, telemetry, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +190,11 @@ class _Background:
 
 
 async def _serve(
-    store: Store, doors: list[Door], work: _Background, telemetry: _Telemetry, announce: Announce | None
+    store: Store,
+    doors: list[Door],
+    work: _Background,
+    telemetry: _Telemetry,
+    announce: Callable[[Sequence[str]], None] | None,
 ) -> bool:
     log, metrics, leaving, notify = structlog.get_logger(), telemetry.metrics, work.leaving, Notify(os.environ)
     async with trio.open_nursery() as background:
@@ -226,11 +240,18 @@ def _certificates(identity: Identity, certificate: ClientCertificate) -> dict[st
     return shown
 
 
-def _clients(registry: Registry, login: Access, running: Running, health: Health, metrics: Metrics) -> Application:
+def _clients(
+    registry: Registry,
+    login: Access,
+    running: Running,
+    health: Health,
+    metrics: Metrics,
+    administration: Application,
+) -> Application:
     recent = RecentManifests(lambda: registry.store.writer.commits)
     metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
     shown = Shown(health, recent, partial(_alarm, registry))
-    return client_application(registry, login, running, shown)
+    return client_application(registry, login, running, shown, administration)
 
 
 def _doors(listeners: Listeners, clients: Application, peering: Peering, admin: Admin) -> list[Door]:

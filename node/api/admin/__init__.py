@@ -1,9 +1,14 @@
-"""What the command line asks of the node, under ``/admin/v1/``: on its control socket only, never on a client's port.
+"""What the command line asks of the node, under ``/admin/v1/`` on its control socket; some of it also from afar.
 
 JSON both ways. A refusal is ``{"error": {"code": name of its class, "message": ...}}`` with its status. Who can open
-the socket (mode 0600) is the user that the node runs as, so every call is made as the account's root.
+the socket (mode 0600) is the user that the node runs as, so every call there is made as the account's root. What ECR
+has no operation for (principals, keys, policies, peers) is on the client port too, under ``/api/v1/``, for callers who
+say who they are; nothing else of this door is.
 
-* ``routes``       the table of all of them
+* ``routes``       the table of all that the control socket has
+* ``resources``    the table of what ``/api/v1`` has as well
+* ``client``       serves that on the client port
+* ``openapi``      and describes it
 * ``answer``       runs a handler and turns a ``Refusal`` into JSON
 * ``control``      what is handed in for peers
 * ``images``       repositories, tags, images, how much is stored
@@ -12,6 +17,9 @@ the socket (mode 0600) is the user that the node runs as, so every call is made 
 * ``check``        checking the store while it is in use
 * ``backup``       what a backup of a running node is made of
 * ``webhooks``     who is told of events
+* ``principals``   users, groups and roles
+* ``grants``       policies, and whose they are
+* ``keys``         access keys
 * ``peers``        invitations, the authority, trust, other nodes
 * ``activity``     what the node does at the moment
 * ``operation``    alarms, read-only mode, and what the node does at the moment

@@ -64,6 +64,12 @@ class PeerSeen(msgspec.Struct, frozen=True):
     since: float | None = None  # UTC, seconds since 1970; None: never seen.
 
 
+class PeersSeen(msgspec.Struct, frozen=True):
+    """All other nodes that this one knows."""
+
+    peers: tuple[PeerSeen, ...]
+
+
 class Reloaded(msgspec.Struct, frozen=True):
     """What a reload came to."""
 

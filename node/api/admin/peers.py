@@ -1,7 +1,7 @@
 """Invitations, the authority, trust, other nodes. Source: peers.md 2."""
 
 from node.api.admin.answer import Admin, json, read_decoded
-from node.api.admin.control import InvitationAsked, TrustAsked
+from node.api.admin.control import InvitationAsked, PeersSeen, TrustAsked
 from node.http.message import Request, Response
 from protocol.auth.caller import Caller
 
@@ -32,6 +32,7 @@ async def delete_trust(admin: Admin, _caller: Caller, request: Request) -> Respo
     return Response(204)
 
 
-async def get_peers(admin: Admin, _caller: Caller, _request: Request) -> Response:
-    """``GET /admin/v1/peers``."""
-    return json({"peers": admin.peers.peers()})
+async def get_peers(admin: Admin, caller: Caller, _request: Request) -> Response:
+    """``GET /admin/v1/peers``, ``GET /api/v1/peers``."""
+    admin.registry.authorize(caller, "entrepot:DescribePeers", None)
+    return json(PeersSeen(tuple(admin.peers.peers())))

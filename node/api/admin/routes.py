@@ -2,6 +2,7 @@
 
 from node.api.admin import backup, check, events, images, operation, peers, replication, scrub, status, webhooks
 from node.api.admin.answer import Admin, Handler, answer, failed
+from node.api.admin.resources import RESOURCES
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
 from protocol.auth.caller import Caller, root_of
@@ -11,6 +12,7 @@ _WEBHOOK = "/admin/v1/webhooks/{name}"
 _PULL_THROUGH = "/admin/v1/pull-through"
 
 ROUTES: tuple[Route[Handler], ...] = (
+    *(Route(one.method, f"/admin/v1{one.path}", one.action, one.handler) for one in RESOURCES),
     Route("GET", "/admin/v1/healthz", "ecr:DescribeRegistry", status.get_health),
     Route("GET", "/admin/v1/version", "ecr:DescribeRegistry", status.get_version),
     Route("GET", "/admin/v1/alarms", "ecr:DescribeRegistry", operation.get_alarms),
@@ -52,7 +54,6 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", "/admin/v1/scrub", "entrepot:Scrub", scrub.post_scrub),
     Route("GET", "/admin/v1/scrub", "entrepot:DescribeScrub", scrub.get_scrub),
     Route("GET", "/admin/v1/damage", "entrepot:DescribeScrub", scrub.get_damage),
-    Route("GET", "/admin/v1/peers", "ecr:DescribeRegistry", peers.get_peers),
     Route("POST", "/admin/v1/invitations", "ecr:PutRegistryPolicy", peers.post_invitation),
     Route("GET", "/admin/v1/authority", "ecr:DescribeRegistry", peers.get_authority),
     Route("POST", "/admin/v1/trust", "ecr:PutRegistryPolicy", peers.post_trust),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from node.registry.identity.directory import Directory
-from node.registry.identity.principals import change, named
+from node.registry.identity.principals import change, find_principal, named
 from node.registry.registry import Registry
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
@@ -60,6 +60,20 @@ async def delete_inline_policy(registry: Registry, caller: Caller, kind: Princip
     await change(registry, Act(caller, action, f"{name}/{policy}"), write)
 
 
+def get_inline_policy(registry: Registry, caller: Caller, kind: PrincipalKind, name: str, policy: str) -> str:
+    """Return the document of a policy of its own, as it was put.
+
+    Raises:
+        Denied: without ``iam:GetUserPolicy`` (``Group``, ``Role``).
+        PrincipalUnknown: there is no such principal or policy.
+    """
+    _authorize(registry, caller, "Get", kind, name)
+    found = find_principal(registry, kind, name).inline.get(policy)
+    if found is None:
+        raise PrincipalUnknown(f"{kind} {name} has no policy {policy[:128]}")
+    return found
+
+
 async def set_attached(
     registry: Registry, caller: Caller, kind: PrincipalKind, name: str, arn: str, *, is_attached: bool
 ) -> None:
@@ -75,7 +89,7 @@ async def set_attached(
     def write(_txn: WriteTxn, directory: Directory) -> _Wanted:
         found = named(directory, kind, name)
         if is_attached and directory.policy(arn) is None:
-            raise PrincipalUnknown(f"there is no policy {arn[:200]}; `entrepot policy list` shows those that there are")
+            raise PrincipalUnknown(f"there is no policy {arn[:200]}; `entrepot policy ls` shows those that there are")
         if not is_attached and arn not in found.attached:
             raise PrincipalUnknown(f"{arn[:200]} is not attached to {kind} {name}")
         if is_attached and arn not in found.attached and len(found.attached) >= MAX_ATTACHED:

@@ -8,6 +8,7 @@ from node.registry.identity.principals import change
 from node.registry.registry import Registry
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
+from protocol.auth.managed import MANAGED
 from protocol.auth.principals import Arn, principal_arn, principal_name, unique_id
 from protocol.errors import LimitExceeded, ParameterInvalid, PrincipalExists, PrincipalUnknown
 from protocol.sync.entries import Setting
@@ -100,6 +101,15 @@ def list_policies(registry: Registry, caller: Caller) -> list[ManagedPolicy]:
     """Return all managed policies by ARN, with those that everyone has; ``Denied`` without ``iam:ListPolicies``."""
     registry.authorize(caller, "iam:ListPolicies", None)
     return registry.directory.get().policies
+
+
+def policy_arn(registry: Registry, text: str) -> str:
+    """Return the ARN that people mean: one, or the name of a policy of the account, or of one that everyone has."""
+    if text.startswith("arn:"):
+        return text
+    own = principal_arn(registry.name.account, "policy", principal_name("policy", text))
+    everyones = f"arn:aws:iam::aws:policy/{text}"
+    return everyones if registry.directory.get().policy(own) is None and everyones in MANAGED else own
 
 
 def _arn(registry: Registry, name: str) -> Arn:

@@ -116,7 +116,7 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             policies=authorize,
             settings=Settings(missing_content="allow"),
             now=lambda: 1_800_000_000.0,
-            random=bytes,
+            random=os.urandom,
             transits=Transits(store, lambda: 1_800_000_000.0),
             alarms=Alarms(lambda: 1_800_000_000.0),
         )

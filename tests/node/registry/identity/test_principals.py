@@ -228,10 +228,25 @@ async def test_passwords_and_tags_are_set_and_taken_away(registry: Registry) -> 
 
 
 async def test_the_first_administrator_is_made_once(registry: Registry) -> None:
-    new = await make_first_administrator(registry, ALICE)
+    new = await make_first_administrator(registry, ALICE, with_key=True)
     assert new is not None
+    assert new.key is not None
+    assert list_keys(registry, ALICE, "admin")[0].key == new.key.key
     assert names_of(registry.directory.get(), "admin") == ["arn:aws:iam::aws:policy/AdministratorAccess"]
-    assert await make_first_administrator(registry, ALICE) is None
+    assert await make_first_administrator(registry, ALICE, with_key=True) is None
+
+
+async def test_where_nobody_would_see_its_key_the_first_administrator_has_none(registry: Registry) -> None:
+    new = await make_first_administrator(registry, ALICE, with_key=False)
+    assert new is not None
+    assert (new.key, list_keys(registry, ALICE, "admin")) == (None, [])
+    assert await make_first_administrator(registry, ALICE, with_key=True) is None
+
+
+async def test_a_node_that_has_users_gets_no_administrator(registry: Registry) -> None:
+    await create_principal(registry, ALICE, "user", "bob")
+    assert await make_first_administrator(registry, ALICE, with_key=True) is None
+    assert [one.name for one in list_principals(registry, ALICE, "user")] == ["bob"]
 
 
 async def test_each_change_asks_for_the_principal_that_it_is_about(registry: Registry, world: World) -> None:
