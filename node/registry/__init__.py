@@ -28,6 +28,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``burial``        what lay in deleted repositories goes
 * ``documents``     documents of the registry, each a register
 * ``templates``     what a repository is made from that nobody made
+* ``knownprincipals``  whether those exist that a policy names
 * ``resourcepolicies``  policies of repositories and of the registry
 * ``lifecycle``     lifecycle policies of repositories
 * ``accountsettings``  settings of the account

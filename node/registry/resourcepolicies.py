@@ -6,24 +6,23 @@ refused, unless that is asked for: nobody locks themselves out by mistake.
 
 from node.registry.commit import commit_rules
 from node.registry.documents import REGISTRY_POLICY, document, put_document, take_document
+from node.registry.knownprincipals import require_principals
 from node.registry.registry import Registry
 from node.registry.repositories import repository
-from node.registry.settings import put_settings, settings_of, settings_put
+from node.registry.settings import settings_of, settings_put, tags_of
 from node.store.rows import RepositoryRow
-from node.store.table import WriteTxn
-from protocol.auth.caller import Act, Caller
-from protocol.auth.decision import Asked, Named, decide
+from node.store.table import ReadTxn, WriteTxn
+from protocol.auth.arn import repository_arn
+from protocol.auth.caller import Act, Caller, root_of
+from protocol.auth.context import request_keys, resource_keys
+from protocol.auth.decision import Asked, Named, Why, decide
 from protocol.auth.policy import Kind, Policy, read_policy
-from protocol.auth.public import told
-from protocol.errors import RegistryPolicyUnknown, RepositoryPolicyUnknown
+from protocol.auth.public import action_on, told
+from protocol.errors import PolicyInvalid, RegistryPolicyUnknown, RepositoryPolicyUnknown
 from protocol.oci.names import RepositoryName
 from protocol.rules.texts import invalid, registry_policy, repository_policy
 
 _FIELD = "policy"  # Of a repository's settings.
-_EVERYTHING = Named(
-    "what an identity may be given",
-    read_policy(b'{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}', Kind.IDENTITY),
-)
 
 
 async def set_repository_policy(
@@ -45,9 +44,18 @@ async def set_repository_policy(
     """
     registry.authorize(caller, "ecr:SetRepositoryPolicy", name)
     policy = repository_policy(text)
-    if not force:
-        _require_way_back(registry, caller, name, policy)
-    await put_settings(registry, Act(caller, "ecr:SetRepositoryPolicy", name), name, {_FIELD: text})
+    require_principals(registry, policy)
+    act = Act(caller, "ecr:SetRepositoryPolicy", name)
+
+    def run(txn: WriteTxn) -> None:
+        row = repository(registry, txn, name)
+        before = settings_of(row).get(_FIELD)
+        if not force:
+            _require_way_back(registry, txn, caller, name, (before if isinstance(before, str) else None, policy))
+        commit_rules(registry, txn, act, lambda _dot, _hlc: [settings_put(name, row, {_FIELD: text})])
+
+    await registry.store.writer.write(run)
+    registry.changes.notify()
 
 
 def get_repository_policy(registry: Registry, caller: Caller, name: RepositoryName) -> str:
@@ -91,7 +99,7 @@ async def put_registry_policy(registry: Registry, caller: Caller, text: str) -> 
         ParameterInvalid: it is none.
     """
     registry.authorize(caller, "ecr:PutRegistryPolicy", None)
-    registry_policy(text)
+    require_principals(registry, registry_policy(text))
     await put_document(registry, Act(caller, "ecr:PutRegistryPolicy"), REGISTRY_POLICY, text)
 
 
@@ -135,19 +143,37 @@ def _policy_of(registry: Registry, name: RepositoryName, row: RepositoryRow) -> 
     return text
 
 
-def _require_way_back(registry: Registry, caller: Caller, name: RepositoryName, policy: Policy) -> None:
-    """Raise ``ParameterInvalid`` where *policy* would refuse its own next change to *caller*, whoever may else."""
-    account, region = registry.name.account, registry.name.region
-    asked = Asked(
-        principal=caller.arn,
-        account=caller.account,
-        action="ecr:SetRepositoryPolicy",
-        resource=f"arn:aws:ecr:{region}:{account}:repository/{name}",
-        owner=account,
-    )
-    if not decide(asked, [_EVERYTHING, Named("the new policy", policy)]).allowed:
+def _require_way_back(
+    registry: Registry, txn: ReadTxn, caller: Caller, name: RepositoryName, policies: tuple[str | None, Policy]
+) -> None:
+    """Raise ``ParameterInvalid`` where the new policy would take from *caller* the right to change it again.
+
+    Both are decided by all that concerns *caller*: with the policy *before*, of which the text is given, and the new
+    one. Who came in by the control socket cannot be locked out.
+    """
+    if not caller.address and caller.arn == root_of(registry.name.account):
+        return
+    before, after = policies
+    tags = tags_of(settings_of(repository(registry, txn, name)))
+    keys = {**request_keys(caller, registry.name, registry.now()), **resource_keys(tags)}
+    action, arn = action_on("ecr:SetRepositoryPolicy", name), repository_arn(registry.name, name)
+    asked = Asked(caller.arn, caller.account, action, arn, registry.name.account, keys)
+    others = [*registry.directory.get().identity_policies(caller)]
+    text = document(registry, txn, REGISTRY_POLICY)
+    others += [] if text is None else [_named("registry policy", text, Kind.REGISTRY)]
+    others += [_named("session policy", caller.session_policy, Kind.SESSION)] if caller.session_policy else []
+    now = decide(asked, [*others, Named("new policy", after)])
+    old = [] if before is None else [_named("old policy", before, Kind.REPOSITORY)]
+    if now.why is Why.EXPLICIT_DENY or (not now.allowed and decide(asked, [*others, *old]).allowed):
         raise invalid(
             "PolicyText",
             "Invalid repository policy provided",
             "it would keep you from setting the policy of this repository again; use force where that is meant",
         )
+
+
+def _named(name: str, text: str, kind: Kind) -> Named:
+    try:
+        return Named(name, read_policy(text.encode(), kind))
+    except PolicyInvalid:  # By a version that took it.
+        return Named(name, None)

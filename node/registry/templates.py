@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from node.registry.commit import commit_rules
+from node.registry.knownprincipals import require_principals
 from node.registry.registers import register, register_put, registers
 from node.registry.registry import Registry
 from node.store.table import ReadTxn, WriteTxn
@@ -61,7 +62,7 @@ async def create_template(registry: Registry, caller: Caller, prefix: str, chang
     action, most = "ecr:CreateRepositoryCreationTemplate", registry.settings.quotas.creation_templates
     registry.authorize(caller, action, None)
     _authorize_effects(registry, caller, prefix, change)
-    _check_documents(change)
+    _check_documents(registry, change)
     act, name, now = Act(caller, action, prefix), _name(prefix), int(registry.now() * 1000)
 
     def run(txn: WriteTxn) -> CreationTemplate:
@@ -91,7 +92,7 @@ async def update_template(registry: Registry, caller: Caller, prefix: str, chang
     action = "ecr:UpdateRepositoryCreationTemplate"
     registry.authorize(caller, action, None)
     _authorize_effects(registry, caller, prefix, change)
-    _check_documents(change)
+    _check_documents(registry, change)
     act, name, now = Act(caller, action, prefix), _name(prefix), int(registry.now() * 1000)
 
     def run(txn: WriteTxn) -> CreationTemplate:
@@ -220,9 +221,9 @@ def _authorize_effects(registry: Registry, caller: Caller, prefix: str, change: 
         registry.authorize(caller, "ecr:PutLifecyclePolicy", below)
 
 
-def _check_documents(change: TemplateChange) -> None:
+def _check_documents(registry: Registry, change: TemplateChange) -> None:
     policy, lifecycle = change.settings.get("policy"), change.settings.get("lifecycle-policy")
     if isinstance(policy, str):
-        repository_policy(policy, "RepositoryPolicy")
+        require_principals(registry, repository_policy(policy, "RepositoryPolicy"), "RepositoryPolicy")
     if isinstance(lifecycle, str):
         repository_lifecycle(lifecycle, "LifecyclePolicy")

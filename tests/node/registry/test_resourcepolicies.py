@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from node.registry.identity.principals import create_principal
 from node.registry.lifecycle import delete_lifecycle_policy, get_lifecycle_policy, put_lifecycle_policy
 from node.registry.registry import Registry
 from node.registry.resourcepolicies import (
@@ -87,7 +88,7 @@ async def test_what_is_no_policy_is_refused_in_the_words_that_terraform_waits_fo
         await set_repository_policy(with_app, ALICE, APP, text, force=True)
 
 
-@pytest.mark.parametrize("principal", ['"*"', f'{{"AWS":"{ALICE.arn}"}}', '{"AWS":"111111111111"}'])
+@pytest.mark.parametrize("principal", ['"*"', '{"AWS":"111111111111"}'])
 async def test_nobody_locks_themselves_out_by_mistake(with_app: Registry, principal: str) -> None:
     text = deny("ecr:SetRepositoryPolicy", principal)
     with pytest.raises(ParameterInvalid, match=r"Invalid repository policy provided' \(it would keep you from"):
@@ -102,13 +103,28 @@ async def test_others_may_be_locked_out(with_app: Registry) -> None:
         await set_repository_policy(with_app, ALICE, APP, text, force=False)
 
 
-async def test_who_comes_from_another_account_has_to_stay_allowed(with_app: Registry, world: World) -> None:
-    guest = Caller("arn:aws:iam::222222222222:user/guest", "222222222222")
-    world.allowed.add(guest)
+async def test_whose_right_comes_from_the_policy_keeps_it(with_app: Registry, world: World) -> None:
+    bob = await create_principal(with_app, ALICE, "user", "bob")
+    caller = Caller(bob.arn, with_app.name.account, "10.0.0.1", user_id=bob.id, user_name="bob")
+    world.allowed.add(caller)
+    his = f'{{"Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{bob.arn}"}},"Action":"ecr:*"}}]}}'
+    await set_repository_policy(with_app, ALICE, APP, his, force=False)
     with pytest.raises(ParameterInvalid, match="keep you"):
-        await set_repository_policy(with_app, guest, APP, deny("ecr:PutImage"), force=False)
-    allowed = '{"Statement":[{"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"ecr:*"}]}'
-    await set_repository_policy(with_app, guest, APP, allowed, force=False)
+        await set_repository_policy(with_app, caller, APP, his.replace("ecr:*", "ecr:Get*"), force=False)
+    await set_repository_policy(with_app, caller, APP, his.replace("ecr:*", "ecr:SetRepositoryPolicy"), force=False)
+    elsewhere = his.replace('"Action"', '"Condition":{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}},"Action"')
+    with pytest.raises(ParameterInvalid, match="keep you"):
+        await set_repository_policy(with_app, caller, APP, elsewhere, force=False)
+
+
+@pytest.mark.parametrize("kind", ["iam::111111111111:user/nobody", "sts::111111111111:assumed-role/none/x"])
+async def test_a_principal_that_does_not_exist_makes_a_policy_invalid(with_app: Registry, kind: str) -> None:
+    theirs = f'{{"AWS":["222222222222","arn:aws:iam::222222222222:role/x","arn:aws:{kind}"]}}'
+    text = deny("ecr:PutImage", theirs)
+    with pytest.raises(ParameterInvalid, match=r"policy provided' \(Statement\[0\].Principal: there is"):
+        await set_repository_policy(with_app, ALICE, APP, text, force=True)
+    with pytest.raises(ParameterInvalid, match="Invalid registry policy provided"):
+        await put_registry_policy(with_app, ALICE, text.replace('"Action"', '"Resource":"*","Action"'))
 
 
 async def test_the_policy_of_the_registry_is_one_document(registry: Registry) -> None:
