@@ -135,6 +135,12 @@ class TokenExpired(Refusal):
     status, oci, ecr = 403, "DENIED", "ExpiredTokenException"
 
 
+class SessionTooLarge(Refusal):
+    """The policy and the tags of a session are more than its token can hold."""
+
+    status, oci, ecr = 400, "UNSUPPORTED", "PackedPolicyTooLargeException"
+
+
 class IdentityTokenInvalid(Refusal):
     """An identity token that no trusted issuer made for this registry; or its issuer cannot be asked."""
 
@@ -528,6 +534,12 @@ class Busy(Refusal):
 
     status, oci, ecr = 503, "TOOMANYREQUESTS", "ServerException"
     retry_after: ClassVar[int] = 1  # Seconds.
+
+
+class TooManyAttempts(Busy):
+    """More passwords than can be looked at; the right one may be among them, at another time."""
+
+    status, oci, ecr = 429, "TOOMANYREQUESTS", "ThrottlingException"
 
 
 class TooSlow(Busy):

@@ -18,6 +18,10 @@ Challenge: TypeAlias = Callable[[Request, Iterable[Scope]], tuple[tuple[str, str
 """The headers of a 401, which tell a client how it logs in for these scopes."""
 
 
+Gives: TypeAlias = Callable[[Caller, Iterable[Scope]], bool]
+"""Whether another token, for these scopes, would let a caller do what the one that it showed does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """What a front door is given to know its callers by."""
@@ -27,3 +31,4 @@ class Entrance:
     challenge: Challenge
     is_open: bool
     """Whether everyone is root here, whatever they show."""
+    gives: Gives = lambda _caller, _scopes: False

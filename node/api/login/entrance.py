@@ -56,7 +56,7 @@ def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwo
             case Nothing():
                 return caller_of_subject(registry, ANONYMOUS, client)
 
-    return Entrance(known, identify, challenge, is_open=False)
+    return Entrance(known, identify, challenge, is_open=False, gives=bearer.would_give)
 
 
 def challenge(request: Request, scopes: Iterable[Scope]) -> tuple[tuple[str, str], ...]:

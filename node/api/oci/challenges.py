@@ -7,7 +7,7 @@ from node.http.entrance import Entrance
 from node.http.message import Request, Response
 from protocol.auth.caller import Caller
 from protocol.auth.challenge import Scope
-from protocol.errors import Denied, Refusal, SignatureMissing
+from protocol.errors import Denied, Refusal, ScopeInsufficient, SignatureMissing
 
 _ACTIONS = {"GET": ("pull",), "HEAD": ("pull",), "DELETE": ("delete",)}
 _PUSH = ("pull", "push")
@@ -16,10 +16,14 @@ _PUSH = ("pull", "push")
 def refuse(entrance: Entrance, request: Request, caller: Caller | None, refusal: Refusal) -> Response:
     """Return the answer for *refusal* to *caller*, who is ``None`` where that could not be told.
 
-    Nobody in particular gets a 401 where somebody would get a 403: whatever is asked for may be there for them.
+    Nobody in particular gets a 401 where somebody would get a 403: whatever is asked for may be there for them. So does
+    who showed a token for less than this request, where there would be one for it.
     """
-    if isinstance(refusal, Denied) and caller is not None and not caller.account:
-        refusal = SignatureMissing("authentication required")
+    if isinstance(refusal, Denied) and caller is not None:
+        if not caller.account:
+            refusal = SignatureMissing("authentication required")
+        elif entrance.gives(caller, _scopes(request)):
+            refusal = ScopeInsufficient("the token is not for this; ask for another one")
     if refusal.status == 401:
         refusal.headers = (*refusal.headers, *entrance.challenge(request, _scopes(request)))
     return refused(refusal)

@@ -28,6 +28,8 @@ _CODES: Mapping[str, tuple[str, int]] = {
     "InvalidParameterException": ("ValidationError", 400),
     "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
     "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
+    "PackedPolicyTooLargeException": ("PackedPolicyTooLarge", 400),
+    "ThrottlingException": ("Throttling", 400),
     "UnknownOperationException": ("InvalidAction", 400),
     "UnrecognizedClientException": ("InvalidClientTokenId", 403),
 }

@@ -21,10 +21,12 @@ Form: TypeAlias = Mapping[str, str]
 
 def is_form(request: Request) -> bool:
     """Whether *request* is one for this door."""
-    if request.method == "POST":
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return kind == TYPE and "x-amz-target" not in request.headers
-    return request.method == "GET" and bool(request.parameters("Action"))
+    if request.method not in {"GET", "POST"} or "x-amz-target" in request.headers:
+        return False
+    if request.parameters("Action"):
+        return True
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return request.method == "POST" and kind == TYPE
 
 
 async def receive(body: Body) -> bytes:
@@ -39,7 +41,7 @@ async def receive(body: Body) -> bytes:
 
 def read_form(request: Request, body: bytes) -> Form:
     """Return the parameters, those of the signature left out."""
-    if request.method == "GET":
+    if request.parameters("Action"):
         pairs = [(name, value) for name, value in request.query if not name.startswith("X-Amz-")]
     else:
         try:

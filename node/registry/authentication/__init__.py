@@ -6,6 +6,7 @@ what may be done: policies are asked with each request.
 
 * ``subjects``    whom something was issued to, and the caller that it makes now
 * ``passwords``   an access key and its secret, or a user and its password
+* ``turns``       whose password is hashed next
 * ``authorization``  ECR's authorization tokens
 * ``sessions``    temporary credentials
 * ``roles``       sessions of roles, and who may have one

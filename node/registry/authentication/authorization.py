@@ -17,12 +17,13 @@ import msgspec
 from node.registry.authentication.subjects import OVER, Client, Subject, caller_of_subject, subject_of
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
-from protocol.errors import Damaged, TokenExpired
+from protocol.errors import Damaged, TokenExpired, TokenInvalid
 
 USER = "AWS"
 LIFETIME = 12 * 3600  # Seconds.
 _LABEL = "authorization tokens"
 _MAX = 16 * 1024  # Characters.
+_NONE = "not a token of this registry"
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
@@ -55,7 +56,10 @@ def issue_authorization_token(
 
 def authenticate_authorization_token(registry: Registry, password: str, client: Client) -> Caller:
     """Return the caller that a password of ``issue_authorization_token`` speaks for, or raise ``TokenExpired``."""
-    return caller_of_subject(registry, open_subject(registry, _LABEL, password), client)
+    try:
+        return caller_of_subject(registry, open_subject(registry, _LABEL, password), client)
+    except TokenInvalid:  # Clients of ECR are told no difference.
+        raise TokenExpired(OVER) from None
 
 
 def seal_subject(registry: Registry, label: str, subject: Subject, lifetime: int) -> Issued:
@@ -66,14 +70,14 @@ def seal_subject(registry: Registry, label: str, subject: Subject, lifetime: int
 
 
 def open_subject(registry: Registry, label: str, text: str) -> Subject:
-    """Return whom a text of ``seal_subject`` was issued to; ``TokenExpired`` where it is none, or over."""
+    """Return whom a text of ``seal_subject`` was issued to; ``TokenInvalid``: it is none; ``TokenExpired``: it was."""
     try:
         if len(text) > _MAX:
-            raise TokenExpired(OVER)
+            raise TokenInvalid(_NONE)
         sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         content = _decode(registry.vault.unseal(label, sealed, str(registry.name)))
     except (Damaged, binascii.Error, ValueError, msgspec.DecodeError):
-        raise TokenExpired(OVER) from None
+        raise TokenInvalid(_NONE) from None
     if content.expires <= registry.now():
         raise TokenExpired(OVER)
     return content.subject

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from node.registry.authentication.authorization import Issued, open_subject, seal_subject
 from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of
 from node.registry.authentication.tokenkeys import TokenKeys
@@ -9,7 +11,7 @@ from node.registry.registry import Registry
 from protocol.auth import token as jwt
 from protocol.auth.caller import Access, Caller
 from protocol.auth.challenge import Scope
-from protocol.errors import TokenInvalid
+from protocol.errors import TokenExpired, TokenInvalid
 from protocol.oci.names import RepositoryName
 
 LIFETIME = 900  # Seconds.
@@ -71,7 +73,9 @@ class BearerTokens:
             tags=subject.tags,
         )
         key, sign = self._keys.signer()
-        return Issued(jwt.issue(claims, key, sign), claims.exp)
+        while len(token := jwt.issue(claims, key, sign)) > jwt.MAX_TOKEN:
+            claims = msgspec.structs.replace(claims, access=claims.access[:-1])
+        return Issued(token, claims.exp)
 
     def known(self, token: str, client: Client) -> Caller | None:
         """Return the caller of a token that was verified before, ``None`` where it has to be; raises as the other."""
@@ -84,12 +88,15 @@ class BearerTokens:
         """Return the caller of a token.
 
         Raises:
-            TokenInvalid: it is none of this registry.
-            TokenExpired: it was one, or its principal is gone, disabled or has lost a key since.
+            TokenInvalid: it is none of this registry; or its time is over, or its principal is gone, disabled or has
+                lost a key since. Clients ask for another one then.
         """
-        known = self.known(token, client)
-        if known is not None:
-            return known
+        try:
+            return self.known(token, client) or self._read(token, client)
+        except TokenExpired:
+            raise TokenInvalid("the token is over; ask for another one") from None
+
+    def _read(self, token: str, client: Client) -> Caller:
         claims = jwt.read_token(
             token, self._keys.verifiers, issuer=self._name, audience=self._name, now=self._registry.now()
         )
@@ -112,6 +119,16 @@ class BearerTokens:
         if subject.user_id == "*":
             raise TokenInvalid("nobody logged in for this token")
         return caller_of_subject(self._registry, subject, client)
+
+    def would_give(self, caller: Caller, scopes: Iterable[Scope]) -> bool:
+        """Whether another token, for *scopes*, would let *caller* do what the one that it showed does not."""
+        if caller.access is None:
+            return False
+        unbound = msgspec.structs.replace(caller, access=None)
+        return all(
+            scope.name == "*" or set(scope.actions) <= set(_granted(self._registry, unbound, scope).actions)
+            for scope in scopes
+        )
 
 
 def _granted(registry: Registry, caller: Caller, scope: Scope) -> jwt.Access:

@@ -23,9 +23,9 @@ from protocol.auth.idtoken import Identity
 from protocol.auth.policy import Kind, Policy, read_policy
 from protocol.auth.principals import session_arn
 from protocol.auth.trust import WEB_IDENTITY, decide_web_identity
-from protocol.errors import Denied, ParameterInvalid, PolicyInvalid
+from protocol.errors import Denied, ParameterInvalid, PolicyInvalid, SessionTooLarge
 
-MAX_POLICY = 2048  # Characters of a session's policy.
+MAX_PACKED = 2048  # Characters of what narrows and tags a session: all of it goes into tokens.
 _ASSUME, _TAG_SESSION, _SESSION_TOKEN = "sts:AssumeRole", "sts:TagSession", "sts:GetSessionToken"
 _SHORTEST = 900  # Seconds of a session.
 _CHAINED = 3600  # Seconds that a session may last that another session opens.
@@ -111,8 +111,8 @@ def _role(registry: Registry, wanted: Wanted) -> Principal | None:
     """Return the role, once everything else that is wanted was looked at: what is wrong with it tells nothing."""
     if not _SESSION.fullmatch(wanted.session):
         raise ParameterInvalid("roleSessionName has 2 to 64 letters, digits and +=,.@_-")
-    if len(wanted.policy) > MAX_POLICY:
-        raise PolicyInvalid(f"the policy of a session has at most {MAX_POLICY} characters")
+    if len(wanted.policy) + sum(len(key) + len(value) for key, value in wanted.tags.items()) > MAX_PACKED:
+        raise SessionTooLarge(f"the policy and the tags of a session have at most {MAX_PACKED} characters together")
     if wanted.policy:
         read_policy(wanted.policy.encode(), Kind.SESSION)
     if len(wanted.tags) > _MAX_TAGS:

@@ -36,7 +36,7 @@ def issue_credentials(registry: Registry, subject: Subject, lifetime: int) -> Cr
 
 
 def open_credentials(registry: Registry, key: str, token: str) -> tuple[Subject, str]:
-    """Return whom a key with its token speaks for, and its secret; ``TokenExpired`` where they are over, or none."""
+    """Return whom a key with its token speaks for, and its secret; ``TokenInvalid``, ``TokenExpired``: nobody."""
     return open_subject(registry, f"{_LABEL} {key}", token), _secret(registry, key)
 
 

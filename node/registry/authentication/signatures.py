@@ -4,15 +4,16 @@ import hashlib
 from collections.abc import Collection
 
 from node.registry.authentication.sessions import open_credentials
-from node.registry.authentication.subjects import Client, caller_of_subject, subject_of_principal
+from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of_principal
 from node.registry.identity.keys import is_usable, secret_of
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.auth.principals import TEMPORARY_KEY
 from protocol.auth.sigv4 import UNSIGNED, Request, Signature, read_signature, verify_signature
-from protocol.errors import KeyUnknown, SignatureInvalid
+from protocol.errors import KeyUnknown, SignatureInvalid, TokenInvalid
 
 _PAYLOAD = "x-amz-content-sha256"
+_UNKNOWN = "The security token included in the request is invalid."
 
 
 def authenticate_signature(
@@ -35,19 +36,26 @@ def authenticate_signature(
     signature = read_signature(request)
     service = signature.service if signature.service in services else min(services)
     payload = _payload(request, signature, body)
-    if signature.access_key.startswith(TEMPORARY_KEY):
-        subject, secret = open_credentials(registry, signature.access_key, signature.token)
-    else:
-        directory = registry.directory.get()
-        key = directory.access_key(signature.access_key)
-        owner = None if key is None else directory.by_id(key.user)
-        if key is None or owner is None or owner.is_disabled or not is_usable(key, registry.now()):
-            raise KeyUnknown("The security token included in the request is invalid.")
-        subject, secret = subject_of_principal(owner), secret_of(registry, key)
+    subject, secret = _signer(registry, signature)
     verify_signature(
         request, signature, secret, payload, region=registry.name.region, service=service, now=registry.now()
     )
     return caller_of_subject(registry, subject, client)
+
+
+def _signer(registry: Registry, signature: Signature) -> tuple[Subject, str]:
+    """Return for whom a key speaks, and its secret."""
+    if signature.access_key.startswith(TEMPORARY_KEY):
+        try:
+            return open_credentials(registry, signature.access_key, signature.token)
+        except TokenInvalid:
+            raise KeyUnknown(_UNKNOWN) from None
+    directory = registry.directory.get()
+    key = directory.access_key(signature.access_key)
+    owner = None if key is None else directory.by_id(key.user)
+    if key is None or owner is None or owner.is_disabled or not is_usable(key, registry.now()) or signature.token:
+        raise KeyUnknown(_UNKNOWN)
+    return subject_of_principal(owner), secret_of(registry, key)
 
 
 def _payload(request: Request, signature: Signature, body: bytes) -> str:
