@@ -46,6 +46,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``images``        putting and opening a manifest
 * ``imagebatches``  getting and deleting many images at once
 * ``imagelists``    images as ECR lists them
+* ``imagetags``     tags, each with its image
 * ``deletes``       deleting images and tags
 * ``quotas``        how much more a repository takes
 * ``incoming``      how much memory manifests may take that are on their way in

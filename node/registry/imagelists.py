@@ -176,6 +176,14 @@ async def list_image_ids(
     return ListedPage(found, Listed(unpacked(last), None))
 
 
+def view_image(registry: Registry, txn: ReadTxn, name: RepositoryName, number: int, one: Digest) -> ImageView | None:
+    """Return the image *one* of the repository with this number without its tags, ``None`` where it is not there."""
+    state = registry.store.meta.images.get(txn, number, one)
+    if state is None or state.shown is None:
+        return None
+    return _view(_place(registry, txn, name, number), one, state.shown, [])
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A repository that is looked at, in a transaction."""

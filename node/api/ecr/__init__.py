@@ -7,7 +7,6 @@
 * ``answer``      results and errors as the protocol has them
 * ``paging``      tokens that lead to the next page
 * ``naming``      names of repositories
-* ``later``       stands in for what is not built yet
 
 Handlers:
 

@@ -17,6 +17,7 @@ from node.registry.imagelists import (
     list_image_views,
 )
 from node.registry.images import put_image
+from node.registry.imagetags import TagView, list_tag_views
 from node.registry.referrers import list_referrers_of
 from protocol.auth.caller import Caller
 from protocol.errors import ManifestInvalid
@@ -106,6 +107,16 @@ async def list_(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     }
 
 
+async def describe_tags(door: Door, caller: Caller, _given: Given) -> dict[str, Any]:
+    """``DescribeImageTags`` of the public service."""
+    name, page = own_repository(door), page_of(door)
+    found = await list_tag_views(door.registry, caller, name, after=page.after, limit=page.limit + 1)
+    return {
+        "imageTagDetails": [_tag_detail(one) for one in found[: page.limit]],
+        "nextToken": next_token(door, found[page.limit - 1].tag) if len(found) > page.limit else None,
+    }
+
+
 async def list_referrers(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     """``ListImageReferrers``."""
     name, page = own_repository(door), page_of(door, default=_REFERRERS)
@@ -157,6 +168,20 @@ def _failure(one: ImageFailure) -> dict[str, Any]:
         "imageId": {"imageDigest": one.asked.digest, "imageTag": one.asked.tag},
         "failureCode": one.code,
         "failureReason": one.reason,
+    }
+
+
+def _tag_detail(one: TagView) -> dict[str, Any]:
+    return {
+        "imageTag": one.tag,
+        "createdAt": one.pointed,
+        "imageDetail": {
+            "imageDigest": one.image.digest,
+            "imageSizeInBytes": one.image.size,
+            "imagePushedAt": one.image.pushed,
+            "imageManifestMediaType": one.image.media_type,
+            "artifactMediaType": one.image.artifact_type,
+        },
     }
 
 

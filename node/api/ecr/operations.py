@@ -24,7 +24,6 @@ from node.api.ecr import (
     templates,
 )
 from node.api.ecr.door import Operation
-from node.api.ecr.later import not_yet
 
 OPERATIONS: tuple[Operation, ...] = (
     # Private service, authentication and account.
@@ -195,7 +194,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ecr-public", "PutImage", ("ecr-public:PutImage",), images.put),
     Operation("ecr-public", "BatchDeleteImage", ("ecr-public:BatchDeleteImage",), images.batch_delete),
     Operation("ecr-public", "DescribeImages", ("ecr-public:DescribeImages",), images.describe),
-    Operation("ecr-public", "DescribeImageTags", ("ecr-public:DescribeImageTags",), not_yet),
+    Operation("ecr-public", "DescribeImageTags", ("ecr-public:DescribeImageTags",), images.describe_tags),
     Operation(
         "ecr-public",
         "BatchCheckLayerAvailability",

@@ -1,5 +1,6 @@
 """The public service, as boto3 sees it."""
 
+import base64
 import hashlib
 import http.client
 import uuid
@@ -245,6 +246,70 @@ def test_what_is_no_picture_is_no_logo(public: Any, made: Any, name: str, data: 
 def test_what_is_too_much_to_say_is_refused(raw_public: Raw, made: Any, name: str, catalog: Any) -> None:
     result = raw_public.call("PutRepositoryCatalogData", {"repositoryName": name, "catalogData": catalog})
     assert (result.status, result.error) == (400, "InvalidParameterException"), result.body
+
+
+def test_an_image_that_is_put_by_calls_is_pulled_by_anyone(public: Any, oci: Client, made: Any, name: str) -> None:
+    image = images.make_image(62)
+    for blob in image.blobs:
+        upload = public.initiate_layer_upload(registryId=ACCOUNT, repositoryName=name)["uploadId"]
+        part = {"partFirstByte": 0, "partLastByte": len(blob.data) - 1, "layerPartBlob": blob.data}
+        public.upload_layer_part(repositoryName=name, uploadId=upload, **part)
+        public.complete_layer_upload(repositoryName=name, uploadId=upload, layerDigests=[blob.digest])
+    digests = [blob.digest for blob in image.blobs]
+    found = public.batch_check_layer_availability(repositoryName=name, layerDigests=digests)["layers"]
+    assert [one["layerAvailability"] for one in found] == ["AVAILABLE"] * len(digests)
+    text = image.manifest.data.decode()
+    put = public.put_image(repositoryName=name, imageManifest=text, imageTag="1")["image"]
+    assert put["repositoryName"] == name
+    assert put["imageId"] == {"imageDigest": image.manifest.digest, "imageTag": "1"}
+    inside = f"public/{ACCOUNT}/{name}"
+    assert oci.call("GET", f"/v2/{inside}/manifests/1").body == image.manifest.data
+    for blob in image.blobs:
+        assert oci.call("GET", f"/v2/{inside}/blobs/{blob.digest}").body == blob.data
+    [detail] = public.describe_images(repositoryName=name)["imageDetails"]
+    assert (detail["imageDigest"], detail["imageTags"]) == (image.manifest.digest, ["1"])
+    assert detail["imageSizeInBytes"] == sum(len(blob.data) for blob in image.blobs)
+    error = refused(public.put_image, repositoryName=name, imageManifest=text, imageTag="1")
+    assert error["Code"] == "ImageAlreadyExistsException"
+    assert f"'{name}'" in error["Message"]
+    gone = public.batch_delete_image(repositoryName=name, imageIds=[{"imageTag": "1"}, {"imageTag": "2"}])
+    assert gone["imageIds"] == [{"imageDigest": image.manifest.digest, "imageTag": "1"}]
+    assert [one["failureCode"] for one in gone["failures"]] == ["ImageNotFound"]
+    assert refused(public.describe_images, repositoryName=name, imageIds=[{"imageTag": "1"}])["Code"] == (
+        "ImageNotFoundException"
+    )
+
+
+def test_a_tag_has_a_time_of_its_own_and_the_image_its(public: Any, oci: Client, made: Any, name: str) -> None:
+    inside = f"public/{ACCOUNT}/{name}"
+    old, new = images.make_image(63), images.make_image(64)
+    for tag, image in (("a", old), ("b", new), ("c", old)):
+        oci.put_image(inside, tag, image)
+    text = new.manifest.data.decode()
+    public.put_image(repositoryName=name, imageManifest=text, imageTag="a")  # It moves, and the image stays.
+    pages = public.get_paginator("describe_image_tags").paginate(repositoryName=name, PaginationConfig={"PageSize": 2})
+    tags = {one["imageTag"]: one for page in pages for one in page["imageTagDetails"]}
+    assert [*tags] == ["a", "b", "c"]
+    for tag, image in (("a", new), ("b", new), ("c", old)):
+        detail = tags[tag]["imageDetail"]
+        assert detail["imageDigest"] == image.manifest.digest
+        assert detail["imageManifestMediaType"] == image.manifest.media_type
+        assert detail["imageSizeInBytes"] == sum(len(blob.data) for blob in image.blobs)
+        [described] = public.describe_images(repositoryName=name, imageIds=[{"imageDigest": image.manifest.digest}])[
+            "imageDetails"
+        ]
+        assert detail["imagePushedAt"] == described["imagePushedAt"]
+    assert tags["a"]["createdAt"] > tags["c"]["createdAt"] > tags["b"]["createdAt"]
+    assert refused(public.describe_image_tags, repositoryName=f"{name}/none")["Message"] == unknown(f"{name}/none")
+
+
+def test_a_token_is_one_object_and_a_password(public: Any) -> None:
+    data = public.get_authorization_token()["authorizationData"]
+    name, colon, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+    assert (name, colon) == ("AWS", ":")
+    assert password
+    assert ":" not in password
+    assert set(data) == {"authorizationToken", "expiresAt"}
 
 
 def fetched(url: str, **headers: str) -> Any:
