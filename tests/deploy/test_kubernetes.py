@@ -74,7 +74,7 @@ def test_helm_finds_nothing_wrong() -> None:
         ["--set-string", "initialize.account=111111111111", "--set", "initialize.region=eu-west-1"],
         ["--set", "initialize.tokenSecret=invitation", "--set", "peerService.type=LoadBalancer"],
         ["--set", "config.grace=120", "--set-string", f"config.extra={TRACING}"],
-        ["--set", "networkPolicy.enabled=false,openWithoutNetworkPolicy=true,podDisruptionBudget.enabled=false"],
+        ["--set", "open=true,networkPolicy.enabled=false,openWithoutNetworkPolicy=true,podDisruptionBudget.enabled=false"],
         ["--set", "serviceAccount.create=false,persistence.storageClassName=fast,image.digest=sha256:" + "0" * 64],
     ],
     ids=["as it is", "tls", "first", "joins", "grace", "open", "others"],
@@ -94,7 +94,7 @@ def test_what_the_chart_makes_is_one_region(tmp_path: Path, flags: list[str]) ->
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--set", "networkPolicy.enabled=false"], "openWithoutNetworkPolicy"),
+        (["--set", "open=true,networkPolicy.enabled=false"], "openWithoutNetworkPolicy"),
         (["--set-string", "initialize.account=111111111111"], "initialize.region"),
         (["--set-string", "initialize.account=11"], "account"),
         (["--set", "image.repositry=x"], "repositry"),
