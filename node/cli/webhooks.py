@@ -37,7 +37,7 @@ def webhook() -> None:
     "--events",
     metavar="KIND,...",
     multiple=True,
-    default=["push,delete,replication,pull-through"],
+    default=["push,delete,replication,pull-through,storage"],
     show_default=True,
     help=f"Of what: {', '.join(KINDS)}.",
 )

@@ -22,8 +22,6 @@ from node.registry.documents import REPLICATION, document, document_put
 from node.registry.imageids import ImageId, find_image
 from node.registry.registry import Registry
 from node.registry.repositories import unknown
-from node.registry.storage import GROUP as STORAGE
-from node.registry.storage import activated_image
 from node.store.replicas import Progress, StatusRow, status_place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
@@ -35,6 +33,8 @@ from protocol.rules.replication import ReplicationConfiguration, destinations_fo
 from protocol.sync.clock import stamp_ms, stamp_of
 from protocol.sync.entries import ImageDelete, ImagePut, RegisterPut, TagPut
 from protocol.sync.record import Record, read_record
+from protocol.sync.storage import GROUP as STORAGE
+from protocol.sync.storage import moved_by
 from protocol.sync.vector import Dot
 
 FOLLOWER = "replication"
@@ -279,8 +279,10 @@ def _want_of(
                 _want(registry, txn, configuration, key.repository, key.digest, position, record.hlc)
             case TagPut(key, value) if value.digest is not None:
                 _want(registry, txn, configuration, key.repository, value.digest, position, record.hlc)
-            case RegisterPut(key, value) if key.group == STORAGE and (back := activated_image(key.name, value.fields)):
-                _want(registry, txn, configuration, *back, position, record.hlc)
+            case RegisterPut(key, value) if key.group == STORAGE:
+                moved = moved_by(key.name, value.fields)
+                if moved is not None and not moved.is_archived:  # Brought back: as good as a push.
+                    _want(registry, txn, configuration, moved.repository, moved.digest, position, record.hlc)
             case ImageDelete(key):
                 _forget(registry, txn, key.repository, key.digest)
             case _:

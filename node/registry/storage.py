@@ -25,11 +25,8 @@ from protocol.errors import StorageClassUnsupported
 from protocol.oci.digest import Digest, digest
 from protocol.oci.names import RepositoryName
 from protocol.sync.entries import ImagePut, Known, Setting
+from protocol.sync.storage import ACTIVATED_AT, ARCHIVED_AT, GROUP, STATUS, storage_name
 
-GROUP = "storage"
-STATUS = "status"
-_ARCHIVED_AT = "archived"  # Milliseconds since 1970, as the next.
-_ACTIVATED_AT = "activated"
 _ALL = 2**31
 _MAX_DEPTH = 8  # Of indexes in indexes and of referrers of referrers that go along.
 _PAGE = 500
@@ -81,7 +78,7 @@ async def update_storage_class(
 
 def storage_of(registry: Registry, txn: ReadTxn, name: RepositoryName, digest: Digest) -> Storage:
     """Return where an image is; one look-up, which mostly finds nothing."""
-    fields = register(registry, txn, GROUP, _name(name, digest))
+    fields = register(registry, txn, GROUP, storage_name(name, digest))
     return ACTIVE if fields is None else _storage(fields)
 
 
@@ -116,26 +113,18 @@ def restored(
     entries = list(_puts(registry, txn, act, name, alive, "ACTIVE"))
     for one in found:
         if one not in alive:  # It was deleted, and what comes now is new.
-            gone: dict[str, Setting] = {STATUS: None, _ARCHIVED_AT: None, _ACTIVATED_AT: None}
-            entries.append(register_put(registry, txn, act, GROUP, _name(name, one), gone))
+            gone: dict[str, Setting] = {STATUS: None, ARCHIVED_AT: None, ACTIVATED_AT: None}
+            entries.append(register_put(registry, txn, act, GROUP, storage_name(name, one), gone))
     return entries
-
-
-def activated_image(key: str, fields: Mapping[str, Setting]) -> tuple[RepositoryName, Digest] | None:
-    """Return the image that an entry of this group brings back, where it does."""
-    if fields.get(STATUS) != "ACTIVE" or not fields.get(_ACTIVATED_AT):
-        return None
-    name, _, short = key.rpartition("@")
-    return RepositoryName(name), digest(short)
 
 
 def _puts(
     registry: Registry, txn: ReadTxn, act: Act, name: RepositoryName, digests: Iterable[Digest], status: Status
 ) -> Iterator[Known]:
-    at = _ARCHIVED_AT if status == "ARCHIVED" else _ACTIVATED_AT
+    at = ARCHIVED_AT if status == "ARCHIVED" else ACTIVATED_AT
     fields: dict[str, Setting] = {STATUS: status, at: int(registry.now() * 1000)}
     for one in digests:
-        yield register_put(registry, txn, act, GROUP, _name(name, one), fields)
+        yield register_put(registry, txn, act, GROUP, storage_name(name, one), fields)
 
 
 def _together(
@@ -175,12 +164,8 @@ def _archived_layers(registry: Registry, txn: ReadTxn, name: RepositoryName, num
 
 def _storage(fields: Mapping[str, Setting]) -> Storage:
     status: Status = "ARCHIVED" if fields.get(STATUS) == "ARCHIVED" else "ACTIVE"
-    return Storage(status, _seconds(fields.get(_ARCHIVED_AT)), _seconds(fields.get(_ACTIVATED_AT)))
+    return Storage(status, _seconds(fields.get(ARCHIVED_AT)), _seconds(fields.get(ACTIVATED_AT)))
 
 
 def _seconds(value: Setting) -> float | None:
     return value / 1000 if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _name(name: RepositoryName, digest: Digest) -> str:
-    return f"{name}@{digest}"

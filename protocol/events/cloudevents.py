@@ -23,6 +23,7 @@ _TYPES: dict[tuple[Kind, str], str] = {
     ("replication", "REPLICATE"): "entrepot.image.replicated",
     ("pull-through", "PULL_THROUGH"): "entrepot.image.pulled-through",
     ("repository", "PUT"): "entrepot.repository.put",
+    ("storage", "UPDATE_STORAGE_CLASS"): "entrepot.image.moved",
 }
 _encode = msgspec.json.Encoder().encode
 

@@ -1,6 +1,7 @@
 """An event as EventBridge has those of Amazon ECR: what was written for ECR's events reads these.
 
-    push, delete    ``ECR Image Action``, of an artifact that refers to an image ``ECR Referrer Action``
+    push, delete, storage
+                    ``ECR Image Action``, of an artifact that refers to an image ``ECR Referrer Action``
     replication     ``ECR Replication Action``, told by the destination, as at ECR
     pull-through    ``ECR Pull Through Cache Action``
     repository      ``ECR Repository Action``, which ECR itself has only in CloudTrail; also of a repository's delete
@@ -73,6 +74,7 @@ def ecr_detail(event: Event) -> dict[str, Any]:
             "repository-name": event.repository,
             **named,
             "action-type": event.action,
+            "target-storage-class": event.storage_class,
             "manifest-media-type": event.media_type,
             "artifact-media-type": event.artifact_type,
         }
@@ -83,7 +85,7 @@ def _detail_type(event: Event) -> str:
     if event.kind == "repository" or is_whole_repository(event):
         return "ECR Repository Action"
     match event.kind:
-        case "push" | "delete":
+        case "push" | "delete" | "storage":
             return "ECR Referrer Action" if event.is_referrer else "ECR Image Action"
         case "replication":
             return "ECR Replication Action"

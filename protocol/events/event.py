@@ -40,10 +40,12 @@ from protocol.sync.entries import (
     Unknown,
 )
 from protocol.sync.record import Record
+from protocol.sync.storage import GROUP as STORAGE
+from protocol.sync.storage import Moved, moved_by
 from protocol.sync.vector import Dot
 
-Kind: TypeAlias = Literal["push", "delete", "replication", "pull-through", "repository"]
-KINDS: tuple[Kind, ...] = ("push", "delete", "replication", "pull-through", "repository")
+Kind: TypeAlias = Literal["push", "delete", "replication", "pull-through", "repository", "storage"]
+KINDS: tuple[Kind, ...] = ("push", "delete", "replication", "pull-through", "repository", "storage")
 
 _ID_CONTEXT = "entrepot 2026 event id v1"
 
@@ -63,7 +65,7 @@ class Event(msgspec.Struct, frozen=True):
     position: int  # Of its record, in the local order of the node that tells.
     index: int  # Of its entry in the record.
     kind: Kind
-    action: Literal["PUSH", "DELETE", "REPLICATE", "PULL_THROUGH", "PUT"]
+    action: Literal["PUSH", "DELETE", "REPLICATE", "PULL_THROUGH", "PUT", "UPDATE_STORAGE_CLASS"]
     at: int  # Milliseconds since 1970.
     account: str
     region: str
@@ -75,6 +77,7 @@ class Event(msgspec.Struct, frozen=True):
     is_referrer: bool = False
     by: str | None = None  # ARN of the caller, where a record says it.
     arrival: Arrival | None = None
+    storage_class: Literal["ARCHIVE", "STANDARD"] | None = None  # To which the image went.
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,21 @@ class _Reading:
                 found = self._event(index, "repository", key.repository, "PUT")
             case RepositoryDelete(key):
                 found = self._event(index, "delete", key.repository, "DELETE")
+            case RegisterPut(key, value) if key.group == STORAGE:
+                found = self._moved(index, moved_by(key.name, value.fields), value.by)
             case RegisterPut() | Unknown():
                 pass
         return found
+
+    def _moved(self, index: int, moved: Moved | None, by: str) -> Event | None:
+        if moved is None:
+            return None
+        name, digest = moved.repository, moved.digest
+        image = self._images.get((name, digest)) or self._facts.image(name, digest)
+        event = self._event(index, "storage", name, "UPDATE_STORAGE_CLASS", digest=digest, by=by)
+        return msgspec.structs.replace(
+            _described(event, image), storage_class="ARCHIVE" if moved.is_archived else "STANDARD"
+        )
 
     def _put(
         self,
@@ -169,21 +184,14 @@ class _Reading:
             is_pulled = arrival.kind == "pull-through"
             action: Literal["PULL_THROUGH", "REPLICATE"] = "PULL_THROUGH" if is_pulled else "REPLICATE"
             event = msgspec.structs.replace(event, kind=arrival.kind, action=action, arrival=arrival)
-        if image is None:
-            return event
-        return msgspec.structs.replace(
-            event,
-            media_type=image.media_type,
-            artifact_type=image.artifact_type,
-            is_referrer=image.subject is not None,
-        )
+        return _described(event, image)
 
     def _event(
         self,
         index: int,
         kind: Kind,
         repository: RepositoryName,
-        action: Literal["PUSH", "DELETE", "PUT"],
+        action: Literal["PUSH", "DELETE", "PUT", "UPDATE_STORAGE_CLASS"],
         *,
         digest: Digest | None = None,
         tag: TagName | None = None,
@@ -204,3 +212,15 @@ class _Reading:
             tag,
             by=by,
         )
+
+
+def _described(event: Event, image: ImageValue | None) -> Event:
+    """Return *event* with what is known of the image that it is about."""
+    if image is None:
+        return event
+    return msgspec.structs.replace(
+        event,
+        media_type=image.media_type,
+        artifact_type=image.artifact_type,
+        is_referrer=image.subject is not None,
+    )

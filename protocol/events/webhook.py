@@ -29,7 +29,7 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str
     format: Format = "ecr"
-    events: tuple[Kind, ...] = ("push", "delete", "replication", "pull-through")
+    events: tuple[Kind, ...] = ("push", "delete", "replication", "pull-through", "storage")
     repositories: Annotated[tuple[str, ...], Meta(max_length=MAX_PATTERNS)] = ()
     """Names, or beginnings of names with ``*`` behind; none: all."""
     allow_http: bool = False

@@ -12,5 +12,6 @@ rows: each touches one repository, one image or one tag. ``None`` stands for "no
 * ``images``        which images are there: an observed-remove set
 * ``tags``          where a tag points: a register with history
 * ``registers``     documents, principals and keys: the last writer of a field wins
+* ``storage``       registers that say which images are archived
 * ``fingerprint``   sums that prove two states equal, or find where they differ
 """

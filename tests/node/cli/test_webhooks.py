@@ -49,7 +49,8 @@ def test_a_secret_that_was_made_is_the_output(node: Node, run: Shell) -> None:
     node.answers["PUT webhooks/ci"] = (201, {"name": "ci", "secret": "whsec_new"})
     result = run("webhook", "put", "ci", "--url", "https://ci.example/")
     assert (result.stdout, "shown this once" in result.stderr) == ("whsec_new\n", True)
-    assert json.loads(node.asked[-1][1])["webhook"]["events"] == ["push", "delete", "replication", "pull-through"]
+    asked = json.loads(node.asked[-1][1])["webhook"]
+    assert asked["events"] == ["push", "delete", "replication", "pull-through", "storage"]
     node.answers["POST webhooks/ci/rotate"] = (201, {"name": "ci", "secret": "whsec_newer"})
     assert run("webhook", "rotate", "ci", "--keep-hours", "2").stdout == "whsec_newer\n"
     assert json.loads(node.asked[-1][1]) == {"secret": None, "keep_hours": 2.0}

@@ -24,6 +24,9 @@ from protocol.sync.entries import (
     ImageKey,
     ImagePut,
     ImageValue,
+    RegisterKey,
+    RegisterPut,
+    RegisterValue,
     RepositoryDelete,
     RepositoryKey,
     RepositoryPut,
@@ -53,6 +56,12 @@ def delete(digest: Digest) -> Entry:
 
 def tag(name: str, digest: Digest | None, repository: RepositoryName = APP) -> Entry:
     return TagPut(TagKey(repository, 1, TagName(name)), TagValue(digest, stamp_of(5), "n", False, 0, ALICE))
+
+
+def moved(status: str | None) -> Entry:
+    at = "archived" if status == "ARCHIVED" else "activated"
+    fields = {"status": status, at: AT if status else None}
+    return RegisterPut(RegisterKey("storage", f"{APP}@{IMAGE}"), RegisterValue(fields, by=ALICE))
 
 
 def record(*entries: Entry, seq: int = 7) -> Record:
@@ -105,6 +114,9 @@ def told(*entries: Entry, arrival: Arrival | None = None, facts: Facts = NO_FACT
             [(0, "DELETE", None, IMAGE), (1, "DELETE", "1", IMAGE)],
             id="an image is deleted with its tag",
         ),
+        pytest.param([moved("ARCHIVED")], [(0, "UPDATE_STORAGE_CLASS", None, IMAGE)], id="an image is archived"),
+        pytest.param([moved(None)], [], id="what is cleared is no event"),
+        pytest.param([RegisterPut(RegisterKey("user", "x@y"), RegisterValue({"status": "ACTIVE"}))], [], id="a user"),
         pytest.param(
             [RepositoryPut(RepositoryKey(APP), RepositoryValue(1))], [(0, "PUT", None, None)], id="a repository"
         ),
@@ -127,6 +139,23 @@ def test_facts_fill_in_what_an_entry_does_not_say() -> None:
     assert told(tag("1", None), delete(IMAGE), facts=facts) == [(0, "DELETE", "1", CHILD), (1, "DELETE", None, IMAGE)]
     (moved,) = events(tag("1", IMAGE), facts=facts)
     assert (moved.media_type, moved.is_referrer) == (OCI_IMAGE, True)
+
+
+@pytest.mark.parametrize(("status", "target"), [("ARCHIVED", "ARCHIVE"), ("ACTIVE", "STANDARD")])
+def test_where_an_image_went_is_told_as_ecr_does(status: str, target: str) -> None:
+    facts = Facts(lambda _name, _digest: ImageValue(AT, OCI_IMAGE, 1, bytes(32)), lambda _name, _tag, _value: None)
+    [event] = events(moved(status), facts=facts)
+    document = ecr_event(event)
+    assert (document["detail-type"], document["resources"], event.by) == ("ECR Image Action", [], ALICE)
+    assert document["detail"] == {
+        "result": "SUCCESS",
+        "repository-name": APP,
+        "image-digest": IMAGE,
+        "action-type": "UPDATE_STORAGE_CLASS",
+        "target-storage-class": target,
+        "manifest-media-type": OCI_IMAGE,
+    }
+    assert cloud_event(event)["type"] == "entrepot.image.moved"
 
 
 @given(st.binary(min_size=16, max_size=16), st.integers(1, 2**63 - 1), st.integers(0, 10_000))
