@@ -22,16 +22,17 @@ from node.registry.deliveries import (
     aside_refs,
     load_checkpoint,
     save_delivery,
+    seal_webhooks,
     stored_webhooks,
 )
 from node.registry.delivery import Delivery
 from node.registry.events import event_at, events_after, readable_from
 from node.registry.registry import Changes, Registry
 from node.registry.webhooks import failing_webhooks
-from protocol.auth.secret import in_force
-from protocol.errors import Busy, Damaged
+from node.registry.webhooksecrets import signing_keys
+from protocol.errors import Busy, Damaged, RuleInvalid
 from protocol.events.event import Event
-from protocol.events.queue import Checkpoint, Delivered, Outcome, Queue, Ref, Refused
+from protocol.events.queue import Checkpoint, Delivered, Outcome, Queue, Ref, Refused, Unreached
 from protocol.events.request import webhook_request
 from protocol.oci.names import RepositoryName
 
@@ -47,6 +48,8 @@ log = structlog.get_logger()
 
 async def deliver_forever(registry: Registry, connect: Connect, random: Random) -> None:
     """Keep one task for each webhook that is not paused, for ever."""
+    with suppress(Busy):  # Tried again at the next start.
+        await seal_webhooks(registry)
     running: dict[str, _Task] = {}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_watch_forever, registry)
@@ -239,12 +242,15 @@ class Deliverer:
         event = event_at(registry, ref.position, ref.index)
         if event is None:
             return Told(Refused("its record is no longer in the journal", is_lasting=True))
-        now = registry.now()
+        try:
+            keys = signing_keys(registry, self._name, stored.secrets)
+        except RuleInvalid as error:
+            return Told(Unreached(str(error)))
         request = webhook_request(
             event,
             stored.webhook.format,
-            in_force(stored.secrets, now),
-            timestamp=int(now),
+            keys,
+            timestamp=int(registry.now()),
             is_replay=ref.position <= stored.replay_until,
         )
         return await self._post(request)

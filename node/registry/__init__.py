@@ -65,6 +65,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``backfills``     beginning, stopping and listing them
 * ``backfillwork``  what lay here before a rule did is sent, once
 * ``events``        what happened, derived from the journal at any position
+* ``webhooksecrets``  what signs what they are told, sealed
 * ``webhooks``      putting, showing, changing and trying who is told of events
 * ``deliveries``    how far each webhook is, durably
 * ``delivery``      what one webhook has come to since the start

@@ -15,6 +15,7 @@ import msgspec
 
 from node.registry.damage import is_lost
 from node.registry.registry import Registry
+from node.registry.webhooksecrets import is_sealed, sealed_secrets
 from node.store.damage import Place
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.secret import StoredSecret
@@ -89,12 +90,31 @@ def lost_webhook(registry: Registry, txn: ReadTxn, name: str) -> bool:
 
 
 def store_webhook(registry: Registry, txn: WriteTxn, name: str, stored: StoredWebhook, *, moved: bool = False) -> None:
-    """Add or replace a webhook, under a new revision; *moved*: with another place, under a new epoch too."""
+    """Add or replace a webhook, under a new revision; *moved*: with another place, under a new epoch too.
+
+    Its secrets are sealed, whoever made them.
+    """
     documents = registry.store.meta.documents
     revision = documents.number(txn, "webhook-revision") + 1
     documents.put_number(txn, "webhook-revision", revision)
     epoch = revision if moved else stored.epoch
-    documents.put(txn, _ROW + name, _encode(msgspec.structs.replace(stored, revision=revision, epoch=epoch)))
+    secrets = sealed_secrets(registry, name, stored.secrets)
+    replaced = msgspec.structs.replace(stored, secrets=secrets, revision=revision, epoch=epoch)
+    documents.put(txn, _ROW + name, _encode(replaced))
+
+
+async def seal_webhooks(registry: Registry) -> None:
+    """Seal the secrets of webhooks that an early version kept as they are."""
+    with registry.store.meta.read() as txn:
+        if all(is_sealed(one.secrets) for one in stored_webhooks(registry, txn).values()):
+            return
+
+    def run(txn: WriteTxn) -> None:
+        for name, stored in stored_webhooks(registry, txn).items():
+            if not is_sealed(stored.secrets):
+                store_webhook(registry, txn, name, stored)
+
+    await registry.store.writer.write(run)
 
 
 def forget_webhook(registry: Registry, txn: WriteTxn, name: str) -> None:

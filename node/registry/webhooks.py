@@ -27,9 +27,10 @@ from node.registry.deliveries import (
 from node.registry.delivery import Delivery
 from node.registry.events import event_at, position_from, require_position
 from node.registry.registry import Registry
+from node.registry.webhooksecrets import signing_keys
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.auth.secret import Secret, StoredSecret, in_force
+from protocol.auth.secret import Secret, StoredSecret
 from protocol.errors import Damaged, RuleInvalid, WebhookUnknown
 from protocol.events.queue import Behind, Checkpoint
 from protocol.events.request import ping_request
@@ -259,7 +260,10 @@ async def replay_events(registry: Registry, caller: Caller, name: str, start: st
 
 
 async def try_webhook(registry: Registry, caller: Caller, name: str, connect: Connect) -> Told:
-    """Send a webhook a request that tells of nothing; return what came back. Raises as ``show_webhook``."""
+    """Send a webhook a request that tells of nothing; return what came back.
+
+    Raises as ``show_webhook``, and ``RuleInvalid`` where its secrets do not open.
+    """
     registry.authorize(caller, _CHANGE, None)
     with registry.store.meta.read() as txn:
         stored = _required(registry, txn, name)
@@ -267,7 +271,7 @@ async def try_webhook(registry: Registry, caller: Caller, name: str, connect: Co
     request = ping_request(
         name,
         f"test-{digits}",
-        in_force(stored.secrets, now),
+        signing_keys(registry, name, stored.secrets),
         timestamp=int(now),
         registry=(registry.name.account, registry.name.region),
     )

@@ -2,8 +2,6 @@
 
 import msgspec
 
-from protocol.errors import Damaged
-
 
 class Secret(msgspec.Struct, frozen=True, array_like=True):
     """Bytes that are printed as ``***``."""
@@ -15,16 +13,14 @@ class Secret(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StoredSecret(msgspec.Struct, frozen=True, array_like=True):
-    """A secret as it is kept: *scheme* says how it is sealed, and today that it is not."""
+    """A secret as it is kept: *scheme* says how it is sealed."""
 
-    scheme: str  # ``plain``
+    scheme: str  # ``sealed``: see ``protocol.auth.envelope``. ``plain``: it is not, as early versions had it.
     secret: Secret
     since: float  # Seconds since 1970, UTC.
     until: float = 0.0  # When it is in force no longer; 0: until it is replaced.
 
 
-def in_force(secrets: tuple[StoredSecret, ...], now: float) -> tuple[bytes, ...]:
-    """Return the keys that sign at *now*, the newest first; ``Damaged`` where a later version sealed them."""
-    if any(one.scheme != "plain" for one in secrets):
-        raise Damaged("a secret that is sealed in a way that this version does not know")
-    return tuple(one.secret.value for one in secrets if not one.until or one.until > now)
+def in_force(secrets: tuple[StoredSecret, ...], now: float) -> tuple[StoredSecret, ...]:
+    """Return those that sign at *now*, the newest first."""
+    return tuple(one for one in secrets if not one.until or one.until > now)

@@ -17,6 +17,7 @@ from node.registry.authentication.subjects import Client, Subject, caller_of_sub
 from node.registry.authentication.turns import AT_ONCE, Turns
 from node.registry.identity.directory import Principal
 from node.registry.identity.keys import is_usable, secret_of
+from node.registry.identity.uses import note_use
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.auth.passwords import hash_password, is_password
@@ -52,19 +53,21 @@ class Passwords:
         if name == USER:
             return authenticate_authorization_token(self._registry, password, client)
         if _KEY.fullmatch(name):
-            return caller_of_subject(self._registry, self._by_key(name, password), client)
+            return caller_of_subject(self._registry, self._by_key(name, password, client), client)
         return caller_of_subject(self._registry, await self._by_user(name, password, client.address), client)
 
-    def _by_key(self, key: str, secret: str) -> Subject:
+    def _by_key(self, key: str, secret: str, client: Client) -> Subject:
         directory = self._registry.directory.get()
         found = directory.access_key(key)
         owner = None if found is None else directory.by_id(found.user)
-        wanted = self._registry.vault.derive(_NOBODYS).hex() if found is None else secret_of(self._registry, found)
+        kept = None if found is None else secret_of(self._registry, found)
+        wanted = self._registry.vault.derive(_NOBODYS).hex() if kept is None else kept
         is_right = hmac.compare_digest(_digest(wanted), _digest(secret))
-        if found is None or owner is None or not is_right or not is_usable(found, self._registry.now()):
+        if found is None or kept is None or owner is None or not is_right or not is_usable(found, self._registry.now()):
             raise _wrong()
         if owner.is_disabled:
             raise _wrong()
+        note_use(self._registry, key, client.address, "docker")
         return subject_of_principal(owner)
 
     async def _by_user(self, name: str, password: str, address: str) -> Subject:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from node.registry.authentication.sessions import open_credentials
 from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of_principal
 from node.registry.identity.keys import is_usable, secret_of
+from node.registry.identity.uses import note_use
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.auth.principals import TEMPORARY_KEY
@@ -40,6 +41,8 @@ def authenticate_signature(
     verify_signature(
         request, signature, secret, payload, region=registry.name.region, service=service, now=registry.now()
     )
+    if not signature.access_key.startswith(TEMPORARY_KEY):
+        note_use(registry, signature.access_key, client.address, service)
     return caller_of_subject(registry, subject, client)
 
 
@@ -55,7 +58,10 @@ def _signer(registry: Registry, signature: Signature) -> tuple[Subject, str]:
     owner = None if key is None else directory.by_id(key.user)
     if key is None or owner is None or owner.is_disabled or not is_usable(key, registry.now()) or signature.token:
         raise KeyUnknown(_UNKNOWN)
-    return subject_of_principal(owner), secret_of(registry, key)
+    secret = secret_of(registry, key)
+    if secret is None:
+        raise KeyUnknown(_UNKNOWN)
+    return subject_of_principal(owner), secret
 
 
 def _payload(request: Request, signature: Signature, body: bytes) -> str:

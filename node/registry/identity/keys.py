@@ -18,7 +18,7 @@ from protocol.auth.caller import Act, Caller
 from protocol.auth.keyuse import KeyUse
 from protocol.auth.principals import access_key_id, principal_arn, secret_access_key
 from protocol.auth.secret import Secret
-from protocol.errors import LimitExceeded, ParameterInvalid, PrincipalUnknown
+from protocol.errors import Damaged, LimitExceeded, ParameterInvalid, PrincipalUnknown
 from protocol.sync.entries import Setting
 
 MAX_KEYS = 2  # Of one user: one in use, and the next.
@@ -166,9 +166,15 @@ async def delete_key(registry: Registry, caller: Caller, key: str) -> None:
     await change(registry, Act(caller, "iam:DeleteAccessKey", f"{user}/{key}"), write)
 
 
-def secret_of(registry: Registry, key: AccessKey) -> str:
-    """Return the secret of a key, for who verifies a signature; ``Damaged`` where it does not open."""
-    return registry.vault.unseal(_LABEL, base64.b64decode(key.secret), f"access-key/{key.id}").decode()
+def secret_of(registry: Registry, key: AccessKey) -> str | None:
+    """Return the secret of a key, for who verifies a signature.
+
+    ``None`` where it does not open here: it was sealed under the keys of a node that was lost, or for another key.
+    """
+    try:
+        return registry.vault.unseal(_LABEL, base64.b64decode(key.secret), f"access-key/{key.id}").decode()
+    except (Damaged, ValueError):
+        return None
 
 
 def is_usable(key: AccessKey, now: float) -> bool:

@@ -9,6 +9,7 @@ from node.registry.deliveries import (
     lag,
     load_checkpoint,
     save_delivery,
+    seal_webhooks,
     stored_webhook,
 )
 from node.registry.registry import Registry
@@ -22,9 +23,10 @@ from node.registry.webhooks import (
     rotate_secret,
     show_webhook,
 )
+from node.registry.webhooksecrets import is_sealed, signing_keys
 from node.store.damage import DamageRow, Place
 from node.store.table import WriteTxn
-from protocol.auth.secret import in_force
+from protocol.auth.secret import Secret, StoredSecret
 from protocol.errors import Denied, ParameterInvalid, RuleInvalid, WebhookUnknown
 from protocol.events.queue import Behind, Checkpoint, Ref
 from protocol.events.signature import parse_secret
@@ -45,7 +47,7 @@ def keys(registry: Registry, name: str = "ci") -> tuple[bytes, ...]:
     with registry.store.meta.read() as txn:
         stored = stored_webhook(registry, txn, name)
         assert stored is not None
-        return in_force(stored.secrets, registry.now())
+        return signing_keys(registry, name, stored.secrets)
 
 
 def checkpoint(registry: Registry, name: str = "ci") -> Checkpoint:
@@ -259,3 +261,46 @@ async def test_who_may_not_sees_and_changes_nothing(registry: Registry) -> None:
         list_webhooks(registry, EVE)
     with pytest.raises(Denied):
         show_webhook(registry, EVE, "none")
+
+
+def kept(registry: Registry, name: str) -> bytes:
+    with registry.store.meta.read() as txn:
+        return registry.store.meta.documents.get(txn, f"webhook/{name}") or b""
+
+
+async def test_a_secret_lies_sealed_and_opens_for_its_own_webhook_alone(registry: Registry) -> None:
+    await put(registry)
+    assert KEY not in kept(registry, "ci")
+    with registry.store.meta.read() as txn:
+        stored = stored_webhook(registry, txn, "ci")
+    assert stored is not None
+    with pytest.raises(RuleInvalid, match="webhook rotate other"):
+        signing_keys(registry, "other", stored.secrets)
+
+
+async def test_secrets_that_an_early_version_kept_as_they_are_are_sealed_and_sign_on(registry: Registry) -> None:
+    await put(registry)
+    documents = registry.store.meta.documents
+
+    def write(txn: WriteTxn) -> None:
+        stored = stored_webhook(registry, txn, "ci")
+        assert stored is not None
+        plain = msgspec.structs.replace(stored, secrets=(StoredSecret("plain", Secret(KEY), 1.0),))
+        documents.put(txn, "webhook/ci", msgspec.msgpack.encode(plain))
+
+    await registry.store.writer.write(write)
+    assert KEY in kept(registry, "ci")
+    assert keys(registry) == (KEY,)
+    await seal_webhooks(registry)
+    assert KEY not in kept(registry, "ci")
+    assert keys(registry) == (KEY,)
+    with registry.store.meta.read() as txn:
+        stored = stored_webhook(registry, txn, "ci")
+    assert stored is not None
+    assert is_sealed(stored.secrets)
+    revision = stored.revision
+    await seal_webhooks(registry)
+    with registry.store.meta.read() as txn:
+        again = stored_webhook(registry, txn, "ci")
+    assert again is not None
+    assert again.revision == revision, "nothing was left to do"

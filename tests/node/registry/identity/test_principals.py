@@ -27,7 +27,6 @@ from protocol.auth.caller import Act, Caller
 from protocol.auth.managed import MANAGED
 from protocol.auth.principals import PrincipalKind
 from protocol.errors import (
-    Damaged,
     Denied,
     LimitExceeded,
     ParameterInvalid,
@@ -155,8 +154,7 @@ async def test_a_sealed_secret_opens_for_its_own_key_alone(registry: Registry) -
     await put_register(registry, Act(ALICE, "iam:UpdateAccessKey"), "access-key", other.key.id, moved)
     found = registry.directory.get().access_key(other.key.id)
     assert found is not None
-    with pytest.raises(Damaged):
-        secret_of(registry, found)
+    assert secret_of(registry, found) is None
 
 
 async def test_a_key_that_is_switched_off_or_deleted_ends_what_was_issued_to_its_user(registry: Registry) -> None:
