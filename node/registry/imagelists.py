@@ -24,7 +24,8 @@ from protocol.oci.digest import Digest, digest, packed, unpacked
 from protocol.oci.names import RepositoryName, TagName
 from protocol.sync.images import ImageDot
 
-_SLICE = 100  # Images that are looked at before others get their turn.
+_SLICE = 200  # Images that are looked at before others get their turn.
+_LEAST = 32  # The same, where few more are wanted: a filter may take them all out.
 _MOST = 5_000  # Images that are looked at for one page.
 _DEPTH = 3  # Indexes within indexes that a size is looked for in.
 _PARTS = 100  # Of one index whose sizes are looked at: images have a dozen, and each costs a read.
@@ -117,7 +118,8 @@ async def list_image_views(
     while seen < _MOST:
         with meta.read() as txn:
             number = repository(registry, txn, name).number
-            rows = meta.images.page(txn, number, after=last, limit=_SLICE)
+            count = min(_SLICE, max(limit - len(found) + 1, _LEAST))
+            rows = meta.images.page(txn, number, after=last, limit=count)
             shorts = [packed(one) for one, _ in rows]
             place = _place(registry, txn, name, number)
             for (one, state), tags in zip(rows, meta.tags.of_images(txn, number, shorts), strict=True):
@@ -127,7 +129,7 @@ async def list_image_views(
                 if len(found) == limit:
                     return ImagePage(found, found[-1].digest)
                 found.append(_view(place, one, shown, tags))
-        if len(rows) < _SLICE:
+        if len(rows) < count:
             return ImagePage(found, None)
         last, seen = shorts[-1], seen + len(rows)
         await trio.lowlevel.checkpoint()

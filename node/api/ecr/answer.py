@@ -37,6 +37,7 @@ COMMON = {
 """Errors of every operation that no model declares, with their statuses."""
 
 _FALLBACKS = ("InvalidParameterException", "ValidationException")
+_NESTED = frozenset((dict, list))
 _DAMAGED = "What is stored here is damaged; the operator has been told"
 _encode = msgspec.json.Encoder().encode
 
@@ -70,12 +71,12 @@ def error_name(refusal: Refusal, declared: Collection[str]) -> str:
 
 
 def without_absent(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds.
-    """Return *value* without members that are ``None``, at every depth."""
-    if isinstance(value, dict):
-        return {name: without_absent(one) for name, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [without_absent(one) for one in value]
-    return value
+    """Return *value* without members that are ``None``, at every depth; structs leave them out by themselves."""
+    if type(value) is dict:
+        return {
+            name: without_absent(one) if type(one) in _NESTED else one for name, one in value.items() if one is not None
+        }
+    return [without_absent(one) if type(one) in _NESTED else one for one in value]
 
 
 def _error(

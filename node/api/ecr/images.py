@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from node.api.ecr.door import Door, Given
 from node.api.ecr.naming import own_repository
 from node.api.ecr.paging import next_token, no_page_with, page_of
@@ -26,6 +28,27 @@ from protocol.oci.names import TagName
 from protocol.rules.texts import invalid
 
 _REFERRERS = 20  # Of a page where the client names no number.
+
+
+class _ImageDetail(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """The shape ``ImageDetail``: a struct, for a call may describe a thousand; what is ``None`` is left out.
+
+    The public service knows the first eight members alone.
+    """
+
+    registry_id: str
+    repository_name: str
+    image_digest: Digest
+    image_size_in_bytes: int
+    image_pushed_at: float
+    image_manifest_media_type: str
+    image_tags: list[TagName] | None = None
+    artifact_media_type: str | None = None
+    last_recorded_pull_time: float | None = None
+    subject_manifest_digest: Digest | None = None
+    image_status: str | None = None
+    last_archived_at: float | None = None
+    last_activated_at: float | None = None
 
 
 async def put(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
@@ -185,22 +208,20 @@ def _tag_detail(one: TagView) -> dict[str, Any]:
     }
 
 
-def _detail(door: Door, one: ImageView) -> dict[str, Any]:
-    private = {
-        "lastRecordedPullTime": one.pulled,
-        "subjectManifestDigest": one.subject,
-        "imageStatus": one.storage.status,
-        "lastArchivedAt": one.storage.archived,
-        "lastActivatedAt": one.storage.activated,
-    }
-    return {
-        "registryId": door.account,
-        "repositoryName": door.given["repositoryName"],
-        "imageDigest": one.digest,
-        "imageTags": one.tags or None,
-        "imageSizeInBytes": one.size,
-        "imagePushedAt": one.pushed,
-        "imageManifestMediaType": one.media_type,
-        "artifactMediaType": one.artifact_type,
-        **(private if door.service == "ecr" else {}),
-    }
+def _detail(door: Door, one: ImageView) -> _ImageDetail:
+    is_private = door.service == "ecr"
+    return _ImageDetail(
+        door.account,
+        door.given["repositoryName"],
+        one.digest,
+        one.size,
+        one.pushed,
+        one.media_type,
+        one.tags or None,
+        one.artifact_type,
+        one.pulled if is_private else None,
+        one.subject if is_private else None,
+        one.storage.status if is_private else None,
+        one.storage.archived if is_private else None,
+        one.storage.activated if is_private else None,
+    )
