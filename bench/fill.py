@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 import trio
 from blake3 import blake3
 
-from node.peers.identity import create_local_identity
+from node.peers.identity import Identity, create_local_identity
 from node.registry.commit import commit
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.repositories import repository_for_push
@@ -49,10 +50,19 @@ def fill(data: Path, fillings: list[Filling]) -> None:
 
 
 async def _fill(data: Path, fillings: list[Filling]) -> None:
-    identity = create_local_identity(data, now=time.time())
+    async with opened_registry(data, create_local_identity(data, now=time.time())) as registry:
+        for one in fillings:
+            for first in range(0, max(one.manifests, one.tags), BATCH):
+                numbers = range(first, min(first + BATCH, max(one.manifests, one.tags)))
+                await _put(registry, registry.store, one, numbers)
+
+
+@asynccontextmanager
+async def opened_registry(data: Path, identity: Identity) -> AsyncIterator[Registry]:
+    """Give the registry in *data*, where no node runs, and where everybody may do everything."""
     async with open_store(data) as store:
         author = Author(identity.name.node, identity.incarnation, identity.sign, Clock())
-        registry = Registry(
+        yield Registry(
             name=identity.registry,
             store=store,
             author=author,
@@ -64,9 +74,6 @@ async def _fill(data: Path, fillings: list[Filling]) -> None:
             transits=Transits(store, time.time),
             alarms=Alarms(time.time),
         )
-        for one in fillings:
-            for first in range(0, max(one.manifests, one.tags), BATCH):
-                await _put(registry, store, one, range(first, min(first + BATCH, max(one.manifests, one.tags))))
 
 
 def _allow(_caller: Caller, _action: str, _name: Resource, _keys: Keys) -> None:

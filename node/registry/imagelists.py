@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from node.registry.imageids import ImageId, find_image
-from node.registry.pulltimes import last_pull
+from node.registry.pulltimes import last_pulls
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.registry.storage import ACTIVE, Storage, has_storages, storage_of
@@ -98,7 +98,8 @@ def describe_images(
             if one.digest not in found:
                 tags = registry.store.meta.tags.pointing_at(txn, one.repository.number, one.digest)
                 place = _place(registry, txn, name, one.repository.number)
-                found[one.digest] = _view(place, one.digest, one.image, tags)
+                [pulled] = last_pulls(registry, txn, name, [one.digest])
+                found[one.digest] = _view(place, one.digest, one.image, tags, pulled)
     return list(found.values())
 
 
@@ -119,16 +120,18 @@ async def list_image_views(
         with meta.read() as txn:
             number = repository(registry, txn, name).number
             count = min(_SLICE, max(limit - len(found) + 1, _LEAST))
-            rows = meta.images.page(txn, number, after=last, limit=count)
-            shorts = [packed(one) for one, _ in rows]
+            rows = meta.images.rows(txn, number, after=last, limit=count)
+            shorts, digests = [short for short, _ in rows], [unpacked(short) for short, _ in rows]
+            tags_of_each = meta.tags.of_images(txn, number, shorts)
+            pulls = last_pulls(registry, txn, name, digests)
             place = _place(registry, txn, name, number)
-            for (one, state), tags in zip(rows, meta.tags.of_images(txn, number, shorts), strict=True):
+            for one, (_, state), tags, pulled in zip(digests, rows, tags_of_each, pulls, strict=True):
                 shown = state.shown
                 if shown is None or not wanted.fits(is_tagged=bool(tags), status=place.storage(one).status):
                     continue
                 if len(found) == limit:
                     return ImagePage(found, found[-1].digest)
-                found.append(_view(place, one, shown, tags))
+                found.append(_view(place, one, shown, tags, pulled))
         if len(rows) < count:
             return ImagePage(found, None)
         last, seen = shorts[-1], seen + len(rows)
@@ -205,7 +208,7 @@ def _place(registry: Registry, txn: ReadTxn, name: RepositoryName, number: int) 
     return _Place(registry, txn, name, number, has_storages(registry, txn, name))
 
 
-def _view(place: _Place, one: Digest, shown: ImageDot, tags: list[TagName]) -> ImageView:
+def _view(place: _Place, one: Digest, shown: ImageDot, tags: list[TagName], pulled: float) -> ImageView:
     value = shown.value
     pushed = value.pushed / 1000
     return ImageView(
@@ -213,7 +216,7 @@ def _view(place: _Place, one: Digest, shown: ImageDot, tags: list[TagName]) -> I
         tags,
         _size(place, shown, _DEPTH),
         pushed,
-        last_pull(place.registry, place.txn, place.name, one, pushed),
+        pulled if pulled and pulled >= pushed else None,
         value.media_type,
         value.artifact_type,
         value.subject,

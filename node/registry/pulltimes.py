@@ -3,6 +3,7 @@
 Who is excluded leaves no trace. Each node knows of the pulls that it served.
 """
 
+from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
@@ -11,12 +12,14 @@ from node.registry.current import Current
 from node.registry.exclusions import excluded
 from node.registry.pulls import Times
 from node.registry.registry import Registry
+from node.store.notes import ImageNote
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.auth.decision import names_of
-from protocol.oci.digest import Digest
+from protocol.oci.digest import Digest, packed
 from protocol.oci.names import RepositoryName
 
+_NEVER = ImageNote()
 _BATCH = 500  # Images in one transaction.
 
 
@@ -34,6 +37,17 @@ def last_pull(registry: Registry, txn: ReadTxn, name: RepositoryName, digest: Di
     """Return when an image was pulled last, in seconds since 1970; ``None``: never since it was *pushed*."""
     at = max(registry.pulls.last(name, digest), registry.store.meta.notes.get(txn, name, digest).pulled)
     return at if at and at >= pushed else None
+
+
+def last_pulls(registry: Registry, txn: ReadTxn, name: RepositoryName, digests: Sequence[Digest]) -> list[float]:
+    """Return when each image was pulled last, 0 for never; *digests* lie in the order of their short forms."""
+    if not digests:
+        return []
+    notes = registry.store.meta.notes.between(txn, name, packed(digests[0]), packed(digests[-1]))
+    last = registry.pulls.last
+    if not notes:
+        return [last(name, one) for one in digests]
+    return [max(last(name, one), notes.get(packed(one), _NEVER).pulled) for one in digests]
 
 
 async def write_pull_times(registry: Registry) -> None:

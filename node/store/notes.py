@@ -31,6 +31,13 @@ class Notes:
         """Return what is noted of an image; an empty note where nothing is."""
         return self.rows.get(txn, note_key(name, digest)) or ImageNote()
 
+    def between(self, txn: ReadTxn, name: RepositoryName, first: bytes, last: bytes) -> dict[bytes, ImageNote]:
+        """Return the notes of a repository's images from *first* to *last*, short forms, by the same."""
+        start = name.encode() + b"\0"
+        keys = self.rows.bytes.span(txn, start + first, start + last + b"\xff")
+        found = ((key[len(start) :], self.rows.get(txn, key)) for key in keys)
+        return {short: note for short, note in found if note is not None}
+
     def put(self, txn: WriteTxn, name: RepositoryName, digest: Digest, note: ImageNote) -> None:
         """Add or replace."""
         self.rows.put(txn, note_key(name, digest), note)

@@ -90,6 +90,11 @@ class Images:
         rows = self.alive.items(txn, repository.to_bytes(8, "big"), after=after, limit=limit)
         return [(unpacked(key[8:]), state) for key, state in rows]
 
+    def rows(self, txn: ReadTxn, repository: int, *, after: bytes, limit: int) -> list[tuple[bytes, ImageState]]:
+        """Return images as ``page`` does, each under the short form of its digest."""
+        rows = self.alive.items(txn, repository.to_bytes(8, "big"), after=after, limit=limit)
+        return [(key[8:], state) for key, state in rows]
+
     def is_child(self, txn: ReadTxn, repository: int, digest: Digest) -> bool:
         """Whether an index of the repository names this manifest."""
         return bool(self.parents.keys(txn, image_key(repository, digest), limit=1))
