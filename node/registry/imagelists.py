@@ -186,7 +186,8 @@ def view_image(registry: Registry, txn: ReadTxn, name: RepositoryName, number: i
     state = registry.store.meta.images.get(txn, number, one)
     if state is None or state.shown is None:
         return None
-    return _view(_place(registry, txn, name, number), one, state.shown, [])
+    [pulled] = last_pulls(registry, txn, name, [one])
+    return _view(_place(registry, txn, name, number), one, state.shown, [], pulled)
 
 
 @dataclass(frozen=True, slots=True)
