@@ -158,12 +158,14 @@ class Authority:
         asked = self._asked(caller, action, resource, {**tags, **keys})
         if is_open(action, name):  # First: a token for something else takes away nothing that nobody needs one for.
             return Judged(asked, Decision(True, Why.PUBLIC))
-        if caller.access is not None and not _is_in_scope(caller.access, action, name, repository):
-            return Judged(asked, Decision(False, Why.NO_SCOPE_ALLOW))
         if caller.arn == ANONYMOUS or not self._is_there(state, caller):
             return Judged(asked, Decision(False, Why.NO_IDENTITY_ALLOW))
         documents = tuple(self._documents(state, caller, asked.action, repository))
-        return Judged(asked, decide(asked, documents), documents)
+        judged = Judged(asked, decide(asked, documents), documents)
+        is_bounded = caller.access is not None and not _is_in_scope(caller.access, action, name, repository)
+        if judged.decision.allowed and is_bounded:  # Else no other token would do either, and the true reason is said.
+            return Judged(asked, Decision(False, Why.NO_SCOPE_ALLOW), documents)
+        return judged
 
     def _asked(self, caller: Caller, action: str, resource: Resource, keys: Keys) -> Asked:
         known = {**request_keys(caller, self._name, self._registry.now()), **keys}

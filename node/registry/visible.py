@@ -13,6 +13,7 @@ from node.registry.repositories import exists
 from node.store.rows import RepositoryRow
 from protocol.auth.caller import Caller
 from protocol.auth.public import PREFIX
+from protocol.errors import ScopeInsufficient
 from protocol.oci.names import RepositoryName
 
 _ACTION = "ecr:DescribeRepositories"
@@ -26,6 +27,7 @@ async def visible_repositories(
 
     Raises:
         Denied: he may describe none, be it one by one.
+        ScopeInsufficient: nor may his token be used for that, and another one may.
     """
     sees_all = registry.allows(caller, _ACTION, None)
     if not sees_all and not caller.account:
@@ -49,6 +51,8 @@ async def visible_repositories(
             last = PREFIX + "\x7f"  # Without a look at the public ones, which may be many.
         await trio.lowlevel.checkpoint()
     if not found and not after and not sees_all:
+        if asking.access is not None:
+            raise ScopeInsufficient("the token is not for the catalog")
         registry.authorize(caller, _ACTION, None)
     return found[:limit]
 
