@@ -40,6 +40,8 @@ async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, di
 
 
 def _require_active(registry: Registry, name: RepositoryName, digest: Digest) -> None:
+    if not registry.has_archive.get():
+        return
     with registry.store.meta.read() as txn:
         row = registry.store.meta.repositories.get(txn, name)
         if row is not None and is_archived_layer(registry, txn, name, row.number, digest):

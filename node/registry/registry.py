@@ -35,6 +35,7 @@ from protocol.errors import Denied
 from protocol.events.event import Event
 from protocol.oci.names import RepositoryName
 from protocol.sync.clock import Clock
+from protocol.sync.storage import GROUP as STORAGE
 
 Resource: TypeAlias = RepositoryName | Arn | None
 """What an action is about: a repository, something with an ARN of its own, or the registry."""
@@ -145,11 +146,13 @@ class Registry:
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
     key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
     directory: Current[Directory] = field(init=False)
+    has_archive: Current[bool] = field(init=False)  # Whether any image ever was in the archive.
     """Users, groups, roles, policies and keys as they are now."""
 
     def __post_init__(self) -> None:
         account, meta = self.name.account, self.store.meta
         self.directory = Current(self.store, lambda txn: read_directory(account, meta, txn))
+        self.has_archive = Current(self.store, lambda txn: bool(meta.registers.page(txn, STORAGE, limit=1)))
 
     def authorize(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> None:
         """Return where *caller* may do this now: the first statement of each use case.

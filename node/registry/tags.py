@@ -27,7 +27,7 @@ def list_tags(registry: Registry, caller: Caller, name: RepositoryName, *, after
     with registry.store.meta.read() as txn:
         row = repository(registry, txn, name)
         tags = registry.store.meta.tags
-        if not has_storages(registry, txn, name):
+        if not registry.has_archive.get() or not has_storages(registry, txn, name):
             return tags.names(txn, row.number, after=after, limit=limit)
         found: list[TagName] = []
         storages = storages_of(registry, txn, name)
