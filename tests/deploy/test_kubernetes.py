@@ -74,7 +74,10 @@ def test_helm_finds_nothing_wrong() -> None:
         ["--set-string", "initialize.account=111111111111", "--set", "initialize.region=eu-west-1"],
         ["--set", "initialize.tokenSecret=invitation", "--set", "peerService.type=LoadBalancer"],
         ["--set", "config.grace=120", "--set-string", f"config.extra={TRACING}"],
-        ["--set", "open=true,networkPolicy.enabled=false,openWithoutNetworkPolicy=true,podDisruptionBudget.enabled=false"],
+        [
+            "--set",
+            "open=true,networkPolicy.enabled=false,openWithoutNetworkPolicy=true,podDisruptionBudget.enabled=false",
+        ],
         ["--set", "serviceAccount.create=false,persistence.storageClassName=fast,image.digest=sha256:" + "0" * 64],
     ],
     ids=["as it is", "tls", "first", "joins", "grace", "open", "others"],
