@@ -91,6 +91,9 @@ class Denied(Refusal):
     """The policies do not allow it. Said before anything is looked up, so it tells nothing more."""
 
     status, oci, ecr = 403, "DENIED", "AccessDeniedException"
+    action = ""
+    resource = ""
+    """What was refused, for the audit; empty where no policy was asked."""
 
 
 class ScopeInsufficient(Denied):

@@ -3,8 +3,8 @@
 A command parses its arguments, asks the node that serves the data directory over its control socket, and prints; those
 about principals and peers ask another one with ``--endpoint``. Only
 ``init``, ``join``, ``serve`` and ``restore`` work on the directory itself, and ``invite``, ``trust``, ``authority``,
-``backup``, ``check`` and ``doctor`` where no node runs. Each has ``--help`` with examples, ``--json``, and the exit
-codes of ``failures``.
+``backup``, ``check``, ``audit`` and ``doctor`` where no node runs. Each has ``--help`` with examples, ``--json``, and
+the exit codes of ``failures``.
 
 * ``main``         the entry point and the table of commands, which imports only what the one given needs
 * ``options``      ``--data``, ``--json``, examples in the help
@@ -39,6 +39,7 @@ codes of ``failures``.
 * ``granting``     policies of all three
 * ``keys``         access keys
 * ``policies``     managed policies
+* ``audit``        who did what, and whether that was changed
 * ``policy``       policy documents, without a node
 * ``peers``        the other nodes
 * ``config``       check and show the configuration, print its schema

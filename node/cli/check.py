@@ -73,12 +73,13 @@ def _of_running(control: Control, *, deep: bool) -> Checked:
 def _of_stopped(data: Path, *, deep: bool) -> Checked:
     if not (data / "FORMAT").exists():
         raise NotFound(f"there is no store in {data}; name the data directory of a node with --data")
-    own = _own(load_identity(data))
+    own = own_of(load_identity(data))
     with open_stopped(data) as store, _progress(store) as progress:
         return check_store(store, own, deep=deep, progress=progress)
 
 
-def _own(identity: Identity) -> Own:
+def own_of(identity: Identity) -> Own:
+    """Return as whom a stopped node wrote its records."""
     key = identity.key.public_key()
 
     def verify(_record: Record, message: bytes, signature: bytes) -> bool:

@@ -48,6 +48,7 @@ COMMANDS = {
     "role": Row("node.cli.roles", "role", "Roles, which others assume."),
     "key": Row("node.cli.keys", "key", "Access keys of users."),
     "policy": Row("node.cli.policy", "policy", "Policies: kept, attached, checked, and what they decide."),
+    "audit": Row("node.cli.audit", "audit", "Who did what."),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
     "doctor": Row("node.cli.doctor", "doctor", "Look at all that a node depends on, and say what to do."),

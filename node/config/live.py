@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from node.config.settings import Config, LimitSettings, QuotaSettings, ScrubSettings
+from node.config.settings import AuditSettings, Config, LimitSettings, QuotaSettings, ScrubSettings
 
 LIVE = frozenset(
     (
@@ -21,6 +21,7 @@ LIVE = frozenset(
         *(f"quotas.{name}" for name in QuotaSettings.__struct_fields__),
         "public.alias",  # Not the host, of which the guard against foreign hosts is told at the start.
         *(f"limits.{name}" for name in LimitSettings.__struct_fields__),
+        *(f"audit.{name}" for name in AuditSettings.__struct_fields__),
         *(f"scrub.{name}" for name in ScrubSettings.__struct_fields__),
         "log.level",
         "log.format",

@@ -233,6 +233,15 @@ class ScrubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 16 * 2**20
 
 
+class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[audit]``: how long it is kept."""
+
+    days: Annotated[int, Meta(ge=1, le=36_500, description="Days after which entries are removed.")] = 400
+    bytes: Annotated[
+        int, Meta(ge=2**20, le=2**44, description="Bytes of the file that entries may take; the oldest go beyond.")
+    ] = 4 * 2**30
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a node. Values made by ``load`` are checked; defaults are right as they stand."""
 
@@ -245,4 +254,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     scrub: ScrubSettings = ScrubSettings()
+    audit: AuditSettings = AuditSettings()
     tracing: TracingSettings = TracingSettings()

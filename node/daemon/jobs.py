@@ -10,6 +10,7 @@ from node.daemon.heap import trim_heap_forever
 from node.daemon.peering import Peering
 from node.daemon.reload import Reloader
 from node.daemon.supervise import Job
+from node.jobs.audit import audit_forever
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
 from node.jobs.expiry import expire_forever
@@ -18,6 +19,7 @@ from node.jobs.repair import repair_forever
 from node.jobs.scrub import DAY, Pace, scrub_forever
 from node.jobs.tokenkeys import rotate_forever
 from node.jobs.webhooks import deliver_forever
+from node.registry.audit.writing import Keeping
 from node.registry.backfillwork import run_backfills
 from node.registry.deliveries import Connect
 from node.registry.previews import work_out_previews
@@ -37,6 +39,9 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "scrub": partial(scrub_forever, registry, lambda: _pace(running.config), SystemRandom()),
         "repair": partial(repair_forever, registry),
         "disk": partial(watch_disk_forever, registry),
+        "audit": partial(
+            audit_forever, registry, lambda: Keeping(running.config.audit.days, running.config.audit.bytes)
+        ),
         "noted": partial(write_noted_forever, registry),
         **_of_logins(registry, running.config),
         "previews": partial(work_out_previews, registry),

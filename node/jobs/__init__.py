@@ -7,5 +7,6 @@
 * ``scrub``       reads all that is stored, and compares it
 * ``repair``      mends what is found damaged
 * ``noted``       writes down when images were pulled and keys were used last
+* ``audit``       writes down what was read and refused, and signs for it
 * ``disk``        room, failures, old readers
 """

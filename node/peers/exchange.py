@@ -15,6 +15,7 @@ from node.registry.registry import Registry
 from node.registry.serving import caller_of, open_chunks, send_manifest, send_map
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Busy, Damaged, Denied, PeerFault, Refusal
+from protocol.oci.names import RepositoryName
 from protocol.oci.reference import reference
 from protocol.wire import transfer
 from protocol.wire.transfer import (
@@ -27,6 +28,13 @@ from protocol.wire.transfer import (
     encode,
 )
 
+_ACTIONS = {
+    transfer.MANIFEST: "ecr:BatchGetImage",
+    transfer.MAP: "ecr:GetDownloadUrlForLayer",
+    transfer.CHUNKS: "ecr:GetDownloadUrlForLayer",
+    transfer.ANNOUNCE: "ecr:ReplicateImage",
+}
+"""What a call is in the audit."""
 _AT_ONCE = 16  # Announced images that are fetched side by side; the rest waits.
 
 log = structlog.get_logger()
@@ -44,6 +52,9 @@ class Exchange:
         """Return the reply to one call; a ``Refusal`` becomes one as well, ``PeerFault`` ends the session."""
         try:
             return await self._answer(peer, method, body)
+        except Refusal as refusal:
+            self._registry.notes_of_audit.refused(caller_of(peer.name), _ACTIONS.get(method, ""), "", refusal)
+            raise
         except Damaged as damage:  # Another node may have it whole.
             log.warning("cannot serve a node", peer=str(peer.name), damaged=str(damage))
             return Reply(503, b"what was asked for is damaged here")
@@ -53,6 +64,7 @@ class Exchange:
             case transfer.MANIFEST:
                 asked = decode(body, WhichManifest)
                 sent = await send_manifest(self._registry, peer.name, asked.repository, reference(asked.reference))
+                self._note(peer, method, asked.repository)
                 return Reply(200, encode(sent))
             case transfer.MAP:
                 which = decode(body, WhichBlob)
@@ -60,19 +72,23 @@ class Exchange:
             case transfer.CHUNKS:
                 chunks = decode(body, ChunksAsked)
                 blob = await open_chunks(self._registry, peer.name, chunks.repository, chunks.digest)
+                self._note(peer, method, chunks.repository)
                 return Reply(200, _from(blob, chunks.first * CHUNK_SIZE, chunks.count * CHUNK_SIZE or blob.size))
             case transfer.ANNOUNCE:
                 return Reply(200, encode(await self._take(peer, decode(body, Announcement))))
             case _:
                 return Reply(404, b"no such method")
 
+    def _note(self, peer: Peer, method: str, name: RepositoryName) -> None:
+        self._registry.notes_of_audit.note(caller_of(peer.name), _ACTIONS[method], name)
+
     async def _take(self, peer: Peer, announced: Announcement) -> Acknowledgement:
         if announced.source != str(peer.registry):
             raise PeerFault(f"{peer.name} announces an image of {announced.source}")
         if str(self._registry.name) in announced.path:
             return Acknowledgement("done")  # It came round in a circle.
+        caller = caller_of(peer.name)
         try:
-            caller = caller_of(peer.name)
             # Before anything is fetched for it.
             self._registry.authorize(caller, "ecr:ReplicateImage", announced.repository)
             if not is_taken(self._registry, announced):
@@ -81,6 +97,7 @@ class Exchange:
                     manifests = await fetch_image(self._fetcher, peer.registry, announced)
                     await take_image(self._registry, caller, announced, manifests)
         except Denied as refusal:
+            self._registry.notes_of_audit.refused(caller, "ecr:ReplicateImage", announced.repository, refusal)
             return Acknowledgement("failed", "AccessDenied", str(refusal)[:512])
         except Busy as refusal:
             return Acknowledgement("later", reason=str(refusal)[:512])

@@ -16,6 +16,8 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``authority``     who may: where policies meet the store
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
+* ``stamping``      the clock's ceiling
+* ``audit``         who did what
 * ``draft``         entries of a record to be
 * ``registers``     what is kept beside repositories: documents, principals, keys, rules
 * ``settings``      what is set for a repository

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from node.registry.audit.writing import append_change
 from node.registry.registry import Registry
+from node.registry.stamping import CEILING, keep_ceiling
 from node.registry.state import Change, apply_entry
 from node.store.journal import Head
 from node.store.meta import Meta
@@ -20,7 +22,6 @@ from protocol.sync.entries import Known
 from protocol.sync.record import MAX_RECORD, VERSION, Record, encode, read_record, record_hash, seal
 from protocol.sync.vector import Dot
 
-_CEILING = "clock-ceiling"
 _ROOM = MAX_RECORD - 1024  # Bytes for entries: the rest is for who wrote them, and the signature.
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -46,7 +47,7 @@ def commit(registry: Registry, txn: WriteTxn, act: Act, entries_of: Callable[[Do
 
 
 def commit_rules(
-    registry: Registry, txn: WriteTxn, _act: Act, entries_of: Callable[[Dot, int], list[Known]]
+    registry: Registry, txn: WriteTxn, act: Act, entries_of: Callable[[Dot, int], list[Known]]
 ) -> Dot | None:
     """Commit as ``commit`` does, also while the registry is read-only: what rules, principals and settings say."""
     author, meta, now = registry.author, registry.store.meta, registry.now()
@@ -54,6 +55,8 @@ def commit_rules(
     first = Dot(author.node, author.incarnation, head.seq + 1)
     hlc = author.clock.stamp(now)
     entries = entries_of(first, hlc)
+    if entries:
+        append_change(registry, txn, act, hlc, entries, first.seq)
     for part in _cut(entries):
         if head.hlc >= hlc:
             hlc = author.clock.stamp(now)
@@ -65,8 +68,8 @@ def commit_rules(
         change = Change(meta, txn, dot, hlc, now)
         for entry in part:
             apply_entry(change, entry)
-    if entries and meta.documents.number(txn, _CEILING) < author.clock.ceiling:
-        meta.documents.put_number(txn, _CEILING, author.clock.ceiling)
+    if entries:
+        keep_ceiling(registry, txn)
     return first if entries else None
 
 
@@ -101,7 +104,7 @@ def _cut(entries: list[Known]) -> list[list[Known]]:
 
 def stored_clock(registry_documents: Callable[[str], int]) -> Clock:
     """Return the clock that goes on where the last one, whose ceiling is stored, may have been."""
-    return Clock(registry_documents(_CEILING))
+    return Clock(registry_documents(CEILING))
 
 
 def clock_at_start(meta: Meta, txn: ReadTxn) -> Clock:

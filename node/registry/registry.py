@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import trio
 
+from node.registry.audit.notes import Notes
 from node.registry.check.progress import Checking
 from node.registry.current import Current
 from node.registry.delivery import Delivery
@@ -143,6 +144,7 @@ class Registry:
     pulls: Pulls = field(default_factory=Pulls)
     previews: Previews = field(default_factory=Previews)
     previewed: Changes = field(default_factory=Changes)  # A preview began or ended.
+    notes_of_audit: Notes = field(default_factory=Notes)  # What the audit has to be told at the next second.
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
     key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
     directory: Current[Directory] = field(init=False)
@@ -161,7 +163,11 @@ class Registry:
             Denied: the policies do not allow it.
             ReadOnly: they do, and content must not change for now.
         """
-        self.policies(caller, action, resource, keys)
+        try:
+            self.policies(caller, action, resource, keys)
+        except Denied as denial:
+            denial.action, denial.resource = action, str(resource or "")
+            raise
         if self.gate.why and not leaves_content(action):
             self.gate.require_open()
 

@@ -18,6 +18,7 @@
 * ``journal``    the signed, hash-chained records of what changed
 * ``sums``       fingerprints of the live entries, kept in the transaction that changes them
 * ``registers``  documents, principals, keys and rules, each a register of fields
+* ``audit``      who did what: the chain of entries, and checkpoints
 * ``replicas``   how far images have come at destinations, and what was taken from sources
 * ``notes``      when images were pulled last, and what became of scans
 * ``documents``  rules as they were put, and counters

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lmdb
 
+from node.store.audit import Audit
 from node.store.blobs import Blobs
 from node.store.damage import Damages
 from node.store.documents import Documents
@@ -39,6 +40,7 @@ class Meta:
     documents: Documents
     replicas: Replicas
     registers: Registers
+    audit: Audit
     notes: Notes
     damages: Damages
     noticed: Noticed
@@ -76,6 +78,7 @@ class Meta:
             self.sums.buckets,
             self.replicas.statuses,
             self.registers.rows,
+            self.audit.checkpoints,
             self.notes.rows,
             self.damages.rows,
         )
@@ -90,6 +93,7 @@ class Meta:
             self.blobs.numbers,
             self.blobs.holders,
             self.blobs.due,
+            self.audit.entries,
             self.journal.records,
             self.journal.places,
             self.documents.rows,
@@ -129,6 +133,7 @@ def open_meta(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False, s
             Documents(env),
             Replicas(env),
             Registers(env),
+            Audit(env),
             Notes(env),
             Damages(env),
             Noticed(),

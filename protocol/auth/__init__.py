@@ -13,6 +13,7 @@
 * ``patterns``    their wildcards
 * ``context``     what they may ask of a request
 * ``decision``    whether a request is allowed, and by which statement
+* ``audit``       who did what, in a chain of hashes
 * ``denial``      what who is refused is told
 * ``sigv4``       signatures of AWS, as the one who verifies
 * ``percent``     percent-encoding, as signatures want it

@@ -24,5 +24,6 @@ say who they are; nothing else of this door is.
 * ``activity``     what the node does at the moment
 * ``operation``    alarms, read-only mode, and what the node does at the moment
 * ``scrub``        reading all that is stored, and what is damaged
+* ``audit``        who did what
 * ``status``       is it up, and which version
 """

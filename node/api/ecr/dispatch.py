@@ -12,6 +12,7 @@ from node.api.ecr.body import Bodies, blob_members, read_input
 from node.api.ecr.door import CallerOf, Door, Given, Operation, Service
 from node.api.ecr.operations import OPERATIONS
 from node.http.message import Application, Request, Response
+from node.registry.audit.notes import stranger
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.ecr.private import PRIVATE
@@ -70,14 +71,29 @@ def ecr_application(parts: Parts) -> Application:
 async def _call(parts: Parts, row: _Row, request: Request) -> dict[str, object]:
     name = row.operation.name
     async with parts.bodies.received(name, request.body) as body:
-        caller = await parts.caller_of(request, body)
-        if not caller.account:
-            raise SignatureMissing("Missing Authentication Token")
-        given = check_input(row.model, name, await read_input(body, row.blobs))
-        _require_own_registry(parts.registry, row, caller, given)
-        host = parts.public_host() or request.host
-        door = Door(parts.registry, row.operation.service, name, given, host, request.scheme, request.host)
-        return await row.operation.handler(door, caller, given)
+        notes, action, resource = parts.registry.notes_of_audit, row.operation.actions[0], ""
+        caller = stranger(request.client, request.id)
+        try:
+            caller = await parts.caller_of(request, body)
+            if not caller.account:
+                raise SignatureMissing("Missing Authentication Token")
+            given = check_input(row.model, name, await read_input(body, row.blobs))
+            resource = _resource(given)
+            _require_own_registry(parts.registry, row, caller, given)
+            host = parts.public_host() or request.host
+            door = Door(parts.registry, row.operation.service, name, given, host, request.scheme, request.host)
+            result = await row.operation.handler(door, caller, given)
+        except Refusal as refusal:
+            notes.refused(caller, action, resource, refusal)
+            raise
+        notes.note(caller, action, resource)
+        return result
+
+
+def _resource(given: Given) -> str:
+    """Return what a call is about, for the audit."""
+    names = ("repositoryName", "resourceArn", "prefix", "ecrRepositoryPrefix", "principalArn", "name")
+    return next((str(given[name]) for name in names if name in given), "")
 
 
 def _require_own_registry(registry: Registry, row: _Row, caller: Caller, given: Given) -> None:

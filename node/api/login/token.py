@@ -15,6 +15,7 @@ from node.api.login.credentials import Basic
 from node.api.login.entrance import client_of
 from node.http.entrance import Entrance
 from node.http.message import Application, Request, Response
+from node.registry.audit.notes import stranger
 from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.passwords import Passwords
 from node.registry.registry import Registry
@@ -41,6 +42,8 @@ def token_application(
             if request.method == "POST":
                 return await _post(registry, bearer, passwords, request)
         except Refusal as refusal:
+            asking = stranger(request.client, request.id)
+            registry.notes_of_audit.refused(asking, "ecr:GetAuthorizationToken", "", refusal)
             headers = entrance.challenge(request, ()) if refusal.status == 401 else ()
             return Response(refusal.status, (*_JSON, *headers, *refusal.headers), error_body(refusal))
         return Response(405, (*_JSON, ("allow", "GET, HEAD, POST")), b"{}")
@@ -90,6 +93,8 @@ def _answer(
     kept: str | None = None,
 ) -> Response:
     issued = bearer.issue(caller, scopes)
+    if caller.account:
+        registry.notes_of_audit.note(caller, "ecr:GetAuthorizationToken", "")
     now = registry.now()
     answer: dict[str, Any] = {
         "token": issued.password,

@@ -15,6 +15,7 @@ from node.api.oci.recent import RecentManifests
 from node.http.entrance import Entrance
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
+from node.registry.audit.notes import stranger
 from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
@@ -72,7 +73,7 @@ def oci_application(
 ) -> Application:
     """Return what the client port serves."""
     router = Router(ROUTES)
-    writer, account = registry.store.writer, registry.name.account
+    writer, account, notes = registry.store.writer, registry.name.account, registry.notes_of_audit
 
     async def application(request: Request) -> Response:
         public = registry.settings.public
@@ -96,10 +97,12 @@ def oci_application(
                 try:
                     caller = entrance.known(request) or await entrance.identify(request, b"")
                 except Refusal as refusal:
-                    return refuse(entrance, request, None, refusal)
-                refusing = partial(refuse, entrance, request, caller)
+                    return _refuse(registry, entrance, request, None, found.route.action, refusal)
+                refusing = partial(_refuse, registry, entrance, request, caller, found.route.action)
                 handler = found.route.handler
                 response = await answer(handler, registry, caller, request, damaged=damaged, refuse=refusing)
+                if response.status < 400 and found.route.handler is not get_base:
+                    notes.note(caller, found.route.action, found.params.get("name", ""))
                 if found.route.pattern == _MANIFEST and request.method in _READS:
                     recent.put(request, before, RepositoryName(found.params["name"]), response)
                 return response
@@ -124,10 +127,19 @@ def _repeated(
         registry.authorize(caller, "ecr:BatchGetImage", name)
     except Refusal as refusal:
         request.params = {"name": name}
-        return refuse(entrance, request, caller, refusal)
+        return _refuse(registry, entrance, request, caller, "ecr:BatchGetImage", refusal)
+    registry.notes_of_audit.note(caller, "ecr:BatchGetImage", name)
     if request.method == "GET":
         note_pull(registry, caller, name, digest)
     return response
+
+
+def _refuse(
+    registry: Registry, entrance: Entrance, request: Request, caller: Caller | None, action: str, refusal: Refusal
+) -> Response:
+    asking = caller or stranger(request.client, request.id)
+    registry.notes_of_audit.refused(asking, action, request.params.get("name", ""), refusal)
+    return refuse(entrance, request, caller, refusal)
 
 
 async def _beside(registry: Registry, entrance: Entrance, request: Request, health_of: Health) -> Response:

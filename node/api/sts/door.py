@@ -1,13 +1,14 @@
 """The application: which operation a request is for, who sends it, and what comes of it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from node.api.sts.answer import Result, answered, failed, refused
 from node.api.sts.form import Form, read_form, receive, required, seconds, tags
 from node.http.entrance import Entrance
 from node.http.message import Application, Request, Response
+from node.registry.audit.notes import stranger
 from node.registry.authentication.federation import Federation
 from node.registry.authentication.roles import Assumed, Wanted, assume_role, assume_role_by_identity, session_of_user
 from node.registry.authentication.sessions import Credentials
@@ -49,12 +50,15 @@ class _Call:
     request: Request
     body: bytes
     form: Form
+    known: list[Caller] = field(default_factory=list)
+    """Who asks, once that is known."""
 
     async def caller(self) -> Caller:
         """Return who asks, who has to have said so."""
         caller = await self.parts.entrance.identify(self.request, self.body)
         if not caller.account:
             raise SignatureMissing("Request is missing Authentication Token")
+        self.known.append(caller)
         return caller
 
 
@@ -65,6 +69,7 @@ def sts_application(parts: Parts) -> Application:
     """Return what serves forms at ``/`` on the client port."""
 
     async def application(request: Request) -> Response:
+        who, action, notes = [stranger(request.client, request.id)], "sts:", parts.registry.notes_of_audit
         try:
             body = await receive(request.body)
             form = read_form(request, body)
@@ -72,9 +77,12 @@ def sts_application(parts: Parts) -> Application:
             operation = _OPERATIONS.get(name)
             if operation is None:
                 raise OperationUnknown(f"Could not find operation {name[:64]}")
-            request.route = f"sts:{name}"
-            return answered(request.id, name, await operation(_Call(parts, request, body, form)))
+            request.route = action = f"sts:{name}"
+            result = await operation(_Call(parts, request, body, form, who))
+            notes.note(who[-1], action, form.get("RoleArn", ""))
+            return answered(request.id, name, result)
         except Refusal as refusal:
+            notes.refused(who[-1], action, "", refusal)
             return refused(request.id, refusal, _OWN)
         except Damaged as error:
             parts.damaged(error)

@@ -22,7 +22,16 @@ _link = msgspec.msgpack.Decoder(LinkRow).decode
 FIRST = ("replication-taken",)
 """Read before the last record is fixed: what is said to be taken is then in the records."""
 
-THEN = ("documents", "image-notes", "replication-status", "replication-arrived", "links", "blobs")
+THEN = (
+    "documents",
+    "image-notes",
+    "replication-status",
+    "replication-arrived",
+    "audit-checkpoints",
+    "audit",
+    "links",
+    "blobs",
+)
 """Read after that: what the records name is then in them. What they say of later records is cut off by a restore."""
 
 AT_ONCE = ("cursors", "repository-names")
@@ -99,5 +108,7 @@ def carried(meta: Meta) -> dict[str, BytesTable]:
         meta.blobs.rows.bytes,
         meta.journal.cursors.bytes,
         meta.replicas.arrived,
+        meta.audit.checkpoints.bytes,
+        meta.audit.entries,
     )
     return {table.name: table for table in tables}

@@ -11,6 +11,7 @@ A walk reads each table once, in the order of its keys, a page at a time.
 * ``repositories``  repositories, images, tags, and the fingerprints of them
 * ``blobs``         blobs, small contents, chunk maps, links, what is due
 * ``journal``       records, their chains and signatures, heads, cursors, the clock
+* ``audit``         entries, their chain, checkpoints
 * ``registers``     documents, principals, keys and rules
 * ``replicas``      what is wanted at destinations
 * ``chunks``        chunks of blobs and uploads, read and hashed where that is asked for

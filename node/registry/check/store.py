@@ -9,6 +9,7 @@ the signatures.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from node.registry.check.audit import walk_audit
 from node.registry.check.blobs import walk_blobs, walk_contents, walk_due, walk_links, walk_numbers
 from node.registry.check.chunks import ChunkCheck
 from node.registry.check.findings import Checked, Kind, Report
@@ -46,6 +47,7 @@ WALKS = (
     walk_uploads,
     walk_notes,
     walk_documents,
+    walk_audit,
     walk_journal,
 )
 

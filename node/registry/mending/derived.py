@@ -351,6 +351,11 @@ def forgotten(_mending: Mending, _key: bytes) -> None:
     """An upload is begun anew, an announcement taken again, the next pull is noted: it goes."""
 
 
+def audit_entry(_mending: Mending, _key: bytes) -> None:
+    """``audit``: what was written down nothing else says."""
+    raise Lost("what it said is lost; `entrepot audit verify` shows that it is damaged, and a backup may have it")
+
+
 REBUILDS: dict[str, Rebuild] = {
     "repository-names": repository_name_of,
     "repository-burials": burial,
@@ -373,6 +378,8 @@ REBUILDS: dict[str, Rebuild] = {
     "replication-arrived": arrived,
     "replication-taken": forgotten,
     "image-notes": forgotten,
+    "audit": audit_entry,
+    "audit-checkpoints": forgotten,  # The next one signs for all before it.
     "uploads": forgotten,
     "damage": forgotten,
 }

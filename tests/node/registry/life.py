@@ -4,6 +4,7 @@ import os
 
 import msgspec
 
+from node.registry.audit.writing import sign_checkpoint, write_notes
 from node.registry.blobs import delete_blob
 from node.registry.check.findings import Checked
 from node.registry.check.store import check_store
@@ -89,6 +90,9 @@ async def live(registry: Registry) -> None:
         await delete_repository(registry, ALICE, name, force=force)  # Nobody buries them.
     await put_replication(registry, ALICE, msgspec.json.encode({"rules": []}))  # The follower passes all before.
     await registry.store.writer.write(lambda txn: come_from_elsewhere(registry, txn))
+    registry.notes_of_audit.note(ALICE, "ecr:BatchGetImage", APP)
+    await write_notes(registry)
+    await sign_checkpoint(registry)
 
 
 def come_from_elsewhere(registry: Registry, txn: WriteTxn) -> None:

@@ -55,15 +55,17 @@ TABLES = (
     "replication-open",
     "replication-taken",
     "replication-arrived",
+    "audit",
+    "audit-checkpoints",
     "damage",
 )
-GONE = {"uploads", "replication-taken", "image-notes", "damage"}
+GONE = {"uploads", "replication-taken", "image-notes", "audit-checkpoints", "damage"}
 """Of these a row that cannot be mended goes: whoever it was of begins again."""
 
 OF_BURIED = {"images", "images-deleted", "tags", "tags-deleted", "tag-history"}
 """Of these what lies in a deleted repository is not worked out again: it goes."""
 
-LOST = {"journal", "documents", "contents"}
+LOST = {"journal", "documents", "contents", "audit"}
 """Of these nothing here leads back to a row; another node or a backup may have it."""
 
 Rows = dict[tuple[str, bytes], bytes]
