@@ -27,6 +27,9 @@ from protocol.oci.errors import error_body
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"))
 _MAX_FORM = 64 * 1024  # Bytes.
+_DOCKER = "docker"
+"""Its daemon answers each challenge of a 401, and would have no password for Basic if it had a refresh token instead:
+"no basic auth credentials", by docker 20.10 up to 28."""
 
 
 def token_application(
@@ -53,7 +56,7 @@ def token_application(
 
 async def _get(registry: Registry, entrance: Entrance, bearer: BearerTokens, request: Request) -> Response:
     caller = await entrance.identify(request, b"")
-    offline = request.parameters("offline_token") == ["true"]
+    offline = request.parameters("offline_token") == ["true"] and request.parameters("client_id") != [_DOCKER]
     return _answer(
         registry, bearer, caller, _scopes(registry, request, request.parameters("scope")), is_refreshed=offline
     )
@@ -99,7 +102,7 @@ def _answer(
     answer: dict[str, Any] = {
         "token": issued.password,
         "access_token": issued.password,
-        "expires_in": int(issued.expires - now),
+        "expires_in": issued.expires - int(now),
         "issued_at": datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z"),
     }
     if kept is not None or (is_refreshed and caller.account):

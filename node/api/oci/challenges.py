@@ -17,13 +17,13 @@ def refuse(entrance: Entrance, request: Request, caller: Caller | None, refusal:
     """Return the answer for *refusal* to *caller*, who is ``None`` where that could not be told.
 
     Nobody in particular gets a 401 where somebody would get a 403: whatever is asked for may be there for them. So does
-    who showed a token for less than this request, where there would be one for it.
+    who showed a token for less than this request, unless another one would be for no more.
     """
     if isinstance(refusal, Denied) and caller is not None:
         if not caller.account:
             refusal = SignatureMissing("authentication required")
-        elif entrance.gives(caller, _scopes(request)):
-            refusal = ScopeInsufficient("the token is not for this; ask for another one")
+        elif isinstance(refusal, ScopeInsufficient) and not entrance.gives(caller, _scopes(request)):
+            refusal = Denied(str(refusal))
     if refusal.status == 401:
         refusal.headers = (*refusal.headers, *entrance.challenge(request, _scopes(request)))
     return refused(refusal)

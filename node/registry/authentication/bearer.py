@@ -17,6 +17,7 @@ from protocol.oci.names import RepositoryName
 LIFETIME = 900  # Seconds.
 REFRESH_LIFETIME = 30 * 86_400  # Seconds.
 _REFRESH = "refresh tokens"
+_OVER = "the token is over; ask for another one"
 _MOST = 4096  # Tokens that are known again without another look at their signature.
 
 _PULL = ("BatchGetImage", "GetDownloadUrlForLayer", "BatchCheckLayerAvailability", "ListImages", "ListImageReferrers")
@@ -82,7 +83,7 @@ class BearerTokens:
         found = self._known.get(token)
         if found is None or found[2] <= self._registry.now():
             return None
-        return caller_of_subject(self._registry, found[0], client, found[1])
+        return _caller(self._registry, found[0], client, found[1])
 
     def authenticate(self, token: str, client: Client) -> Caller:
         """Return the caller of a token.
@@ -91,19 +92,18 @@ class BearerTokens:
             TokenInvalid: it is none of this registry; or its time is over, or its principal is gone, disabled or has
                 lost a key since. Clients ask for another one then.
         """
+        known = self.known(token, client)
+        if known is not None:
+            return known
+        now = self._registry.now()
         try:
-            return self.known(token, client) or self._read(token, client)
+            claims = jwt.read_token(token, self._keys.verifiers, issuer=self._name, audience=self._name, now=now)
         except TokenExpired:
-            raise TokenInvalid("the token is over; ask for another one") from None
-
-    def _read(self, token: str, client: Client) -> Caller:
-        claims = jwt.read_token(
-            token, self._keys.verifiers, issuer=self._name, audience=self._name, now=self._registry.now()
-        )
+            raise TokenInvalid(_OVER) from None
         user_id, _, session = claims.sub.partition(":")
         subject = Subject(user_id, claims.gen, session, claims.pol, claims.tags)
         access = tuple(_access(one) for one in claims.access)
-        caller = caller_of_subject(self._registry, subject, client, access)
+        caller = _caller(self._registry, subject, client, access)
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[token] = subject, access, float(claims.exp)
@@ -121,14 +121,20 @@ class BearerTokens:
         return caller_of_subject(self._registry, subject, client)
 
     def would_give(self, caller: Caller, scopes: Iterable[Scope]) -> bool:
-        """Whether another token, for *scopes*, would let *caller* do what the one that it showed does not."""
+        """Whether another token, for *scopes*, would be good for something that the one *caller* showed is not for."""
         if caller.access is None:
             return False
         unbound = msgspec.structs.replace(caller, access=None)
-        return all(
-            scope.name == "*" or set(scope.actions) <= set(_granted(self._registry, unbound, scope).actions)
-            for scope in scopes
-        )
+        had = {(one.repository, one.life, action) for one in caller.access for action in one.actions}
+        new = [_access(_granted(self._registry, unbound, scope)) for scope in scopes]
+        return any((one.repository, one.life, action) not in had for one in new for action in one.actions)
+
+
+def _caller(registry: Registry, subject: Subject, client: Client, access: tuple[Access, ...]) -> Caller:
+    try:
+        return caller_of_subject(registry, subject, client, access)
+    except TokenExpired:
+        raise TokenInvalid(_OVER) from None
 
 
 def _granted(registry: Registry, caller: Caller, scope: Scope) -> jwt.Access:
