@@ -44,6 +44,7 @@ from protocol.sync.clock import stamp_of
 from protocol.sync.images import ImageState
 
 _LOOK = 1.0  # Seconds between two looks at what became of images.
+_REST = 20  # Times as long as a look took, until the next.
 _GIVE_UP = 100  # Items, of which half or more failed.
 _GONE = "ImageNotFound"
 _TOO_MANY = "TooManyFailures"
@@ -55,10 +56,11 @@ async def run_backfills(registry: Registry) -> None:
         changed = registry.backfills.next()
         with registry.store.meta.read() as txn:
             running = [one for one in backfills(registry, txn) if one.state in RUNNING]
+        began = trio.current_time()
         for one in running:
             await _step(registry, one)
-        if running:
-            with trio.move_on_after(_LOOK):
+        if running:  # A large one takes a second to look through: not all the time.
+            with trio.move_on_after(max(_LOOK, _REST * (trio.current_time() - began))):
                 await changed.wait()
         else:
             await changed.wait()

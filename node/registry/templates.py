@@ -5,6 +5,7 @@ of a repository have, with ``set:`` before them, so making a repository copies t
 ``prod`` and ``prod/`` are one prefix; it is shown as it was given, for Terraform compares it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -15,13 +16,15 @@ from node.registry.registers import register, register_put, registers
 from node.registry.registry import Registry
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
+from protocol.auth.principals import Arn
 from protocol.errors import LimitExceeded, TemplateExists, TemplateUnknown, ValidationFailed
 from protocol.oci.names import RepositoryName
 from protocol.rules.templates import ROOT, Cause, Template, template_for
-from protocol.rules.texts import repository_lifecycle, repository_policy
+from protocol.rules.texts import invalid, repository_lifecycle, repository_policy
 from protocol.sync.entries import Setting
 
 _ALL = 2**31
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
 _GROUP = "template"
 _SET = "set:"
 _TAG = "tag:"
@@ -215,6 +218,10 @@ def _authorize_effects(registry: Registry, caller: Caller, prefix: str, change: 
     """Refuse a template that does for others what *caller* may not do to all that comes to lie below its prefix."""
     below = RepositoryName("*" if prefix == ROOT else f"{_name(prefix)}/*")
     registry.authorize(caller, "ecr:CreateRepository", below)
+    if change.role:
+        if not _ROLE.fullmatch(change.role):
+            raise invalid("customRoleArn", "Invalid ARN provided")
+        registry.authorize(caller, "iam:PassRole", Arn(change.role))
     if change.settings.get("policy"):
         registry.authorize(caller, "ecr:SetRepositoryPolicy", below)
     if change.settings.get("lifecycle-policy"):

@@ -121,6 +121,13 @@ def test_what_a_push_makes_has_the_settings_of_the_template(ecr: Any, oci: Clien
         customRoleArn=ROLE,
     )
     oci.put_image(f"{prefix}/pushed", "1", make_image(1))
+    other = make_image(2)
+    for blob in other.blobs:
+        oci.put_blob(f"{prefix}/pushed", blob)
+    answer = oci.call(
+        "PUT", f"/v2/{prefix}/pushed/manifests/1", other.manifest.data, Content_Type=other.manifest.media_type
+    )
+    assert (answer.status, json.loads(answer.body)["errors"][0]["code"]) == (400, "TAG_INVALID")
     [repository] = ecr.describe_repositories(repositoryNames=[f"{prefix}/pushed"])["repositories"]
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert ecr.get_repository_policy(repositoryName=f"{prefix}/pushed")["policyText"] == POLICY

@@ -206,6 +206,14 @@ async def test_a_template_does_nothing_that_its_writer_may_not(registry: Registr
         await create_template(registry, ALICE, "team/", both)
 
 
+async def test_a_role_is_passed_by_who_may(registry: Registry, world: World) -> None:
+    world.denied.add(("iam:PassRole", RepositoryName(ROLE)))
+    with pytest.raises(Denied):
+        await create_template(registry, ALICE, "team", EVERY)
+    with pytest.raises(ParameterInvalid, match="customRoleArn"):
+        await create_template(registry, ALICE, "team", msgspec.structs.replace(EVERY, role="admin"))
+
+
 async def test_who_may_not_learns_nothing(registry: Registry) -> None:
     for call in (
         create_template(registry, EVE, "team", PUSH),
