@@ -13,7 +13,7 @@ ifneq ($(USABLE),$(FOUND))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench conformance h2spec soak soak-hour canaries e2e e2e-go helm lock setup clean
+.PHONY: help run test check format bench conformance h2spec soak soak-hour canaries e2e e2e-go terraform helm lock setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## */\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -48,6 +48,10 @@ e2e-go: setup ## crane, oras and regctl, built with Go into build/go (needs Go)
 	GOBIN=$(CURDIR)/build/go go install oras.land/oras/cmd/oras@v1.3.6
 	GOBIN=$(CURDIR)/build/go go install github.com/regclient/regclient/cmd/regctl@v0.11.7
 	PATH=$(CURDIR)/build/go:$$PATH $(PYTEST) -m go tests/e2e
+
+terraform: setup ## Terraform, with the provider for AWS built into build/terraform (needs Go and terraform)
+	$(BIN)/python -m tests.e2e.terraform.provider build/terraform
+	$(PYTEST) -m go tests/e2e/terraform
 
 helm: setup ## lint and render the Helm chart, with a helm built into build/go (needs Go)
 	GOBIN=$(CURDIR)/build/go go install helm.sh/helm/v3/cmd/helm@v3.22.0

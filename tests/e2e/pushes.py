@@ -30,10 +30,14 @@ class Unexpected(AssertionError):
 
 
 class Client:
-    """One keep-alive connection. Errors of the connection come out as ``OSError`` or ``HTTPException``."""
+    """One keep-alive connection. Errors of the connection come out as ``OSError`` or ``HTTPException``.
 
-    def __init__(self, server: Server) -> None:
+    *headers* go with each request, their names with underscores for hyphens.
+    """
+
+    def __init__(self, server: Server, **headers: str) -> None:
         self._connection = server.connect()
+        self._headers = headers
 
     def close(self) -> None:
         """Close the connection."""
@@ -41,7 +45,7 @@ class Client:
 
     def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         """Send a request; header names are written with underscores for hyphens."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {name.replace("_", "-"): value for name, value in (self._headers | headers).items()}
         self._connection.request(method, path, body or None, sent)
         response = self._connection.getresponse()
         return Answer(response.status, response.headers, response.read())

@@ -15,6 +15,7 @@ from protocol.auth.challenge import Scope, basic_challenge, bearer_challenge
 from protocol.auth.sigv4 import Request as SignedRequest
 
 SERVICES = ("ecr", "ecr-public", "sts", "entrepot")
+_ASKED_FIRST = frozenset({"/v2/", "/v2"})
 _BASIC_SERVICE = "ecr.amazonaws.com"  # What clients of ECR have seen.
 
 
@@ -60,12 +61,16 @@ def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwo
 
 
 def challenge(request: Request, scopes: Iterable[Scope]) -> tuple[tuple[str, str], ...]:
-    """Return how a client logs in: by a token of this very host and port, or by name and password."""
+    """Return how a client logs in: by a token of this very host and port, or by name and password.
+
+    Docker's daemon asks ``/v2/`` what there is, then does all of it at once, and gives up where it has no password for
+    Basic: nobody could pull what is public. So there is nothing but the token.
+    """
     base = f"{request.scheme}://{request.host}"
-    return (
-        ("www-authenticate", bearer_challenge(f"{base}/token", request.host, scopes)),
-        ("www-authenticate", basic_challenge(f"{base}/", _BASIC_SERVICE)),
-    )
+    bearer = ("www-authenticate", bearer_challenge(f"{base}/token", request.host, scopes))
+    if request.path in _ASKED_FIRST:
+        return (bearer,)
+    return bearer, ("www-authenticate", basic_challenge(f"{base}/", _BASIC_SERVICE))
 
 
 def signed_request(request: Request) -> SignedRequest:
