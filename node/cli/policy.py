@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from node.cli.control import Control
 from node.cli.failures import Refused, WrongUsage
 from node.cli.granting import Aliased
-from node.cli.options import examples, json_option
+from node.cli.options import data_option, examples, json_option
 from node.cli.output import print_fields, print_json
 from node.cli.policies import COMMANDS
 from protocol.auth.decision import Asked, Named, decide
@@ -65,6 +66,7 @@ def check(file: Path, kind: str, as_json: bool) -> None:
 
 @policy.command(
     epilog=examples(
+        "entrepot policy simulate --principal ana --action ecr:PutImage --resource team/app",
         "entrepot policy simulate --principal arn:aws:iam::111122223333:user/ana --action ecr:PutImage "
         "--resource team/app --policy identity=developers.json --policy repository=shared.json",
         "entrepot policy simulate --principal '*' --owner 111122223333 --action ecr:BatchGetImage "
@@ -74,34 +76,43 @@ def check(file: Path, kind: str, as_json: bool) -> None:
 @click.option("--principal", required=True, metavar="ARN", help="Who asks; '*' for somebody without credentials.")
 @click.option("--action", required=True, help="Such as ecr:BatchGetImage.")
 @click.option("--resource", default="*", show_default=True, help="A repository or an ARN; * for an action without one.")
-@click.option("--owner", metavar="ACCOUNT", help="Account of the registry; without it that of the principal.")
-@click.option("--region", default="local", show_default=True, help="Of the registry, for a repository's ARN.")
+@click.option("--owner", metavar="ACCOUNT", help="With --policy: account of the registry, else that of the principal.")
+@click.option("--region", default="local", show_default=True, help="With --policy: of the registry, for ARNs.")
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     metavar="KIND=FILE",
-    help="A policy: identity=, repository=, registry= or session= and its file; repeatable.",
+    help="Ask no node, but this policy: identity=, repository=, registry= or session= and its file; repeatable.",
 )
 @click.option("--key", "keys", multiple=True, metavar="NAME=VALUE", help="A condition key of the request; repeatable.")
 @json_option
+@data_option
 def simulate(
     *,
     principal: str,
     action: str,
     resource: str,
-    owner: str | None,
-    region: str,
     policies: tuple[str, ...],
     keys: tuple[str, ...],
+    data: Path,
     as_json: bool,
+    **registry: str | None,
 ) -> None:
-    """Say whether a request is allowed, by which document and statement. Exit code 5: it is denied."""
+    """Say whether a request is allowed, by which document and statement. Exit code 5: it is denied.
+
+    The node is asked, with all that is in force there; there --principal may be the name of a user, too. With --policy
+    it is the given documents alone that decide, and no node is asked.
+    """
+    owner, region = registry["owner"], registry["region"]
+    if not policies and owner is None:
+        _ask(Control(data), principal, action, resource, dict(_keys(keys)), as_json=as_json)
+        return
     account = "" if principal == "*" else _account(principal)
     owning = owner or account
     if not owning:
         raise WrongUsage("name the account of the registry with --owner: the principal has none")
-    where = resource if resource == "*" or resource.startswith("arn:") else _arn(region, owning, resource)
+    where = resource if resource == "*" or resource.startswith("arn:") else _arn(region or "local", owning, resource)
     named = [_named(text) for text in policies]
     decision = decide(Asked(principal, account, action, where, owning, dict(_keys(keys))), named)
     if as_json:
@@ -111,6 +122,22 @@ def simulate(
         fields += [("document", decision.document), ("statement", decision.statement)] if decision.document else []
         print_fields([*fields, ("resource", where)])
     if not decision.allowed:
+        click.get_current_context().exit(Refused.exit_code)
+
+
+def _ask(
+    control: Control, principal: str, action: str, resource: str, keys: dict[str, tuple[str, ...]], *, as_json: bool
+) -> None:
+    """Ask the node, and print what it says."""
+    asked = {"principal": principal, "action": action, "resource": resource, "keys": keys}
+    found = control.call("POST", "policy-simulation", body=msgspec.json.encode(asked))
+    if as_json:
+        print_json(found)
+    else:
+        fields = [("decision", "allowed" if found["allowed"] else "denied"), ("why", found["why"])]
+        fields += [(name, found[name]) for name in ("document", "statement", "resource", "message") if found[name]]
+        print_fields([*fields, ("looked at", ", ".join(found["documents"]) or "no document")])
+    if not found["allowed"]:
         click.get_current_context().exit(Refused.exit_code)
 
 

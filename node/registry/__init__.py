@@ -14,6 +14,7 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``identity``      users, groups, roles, their policies and keys
 * ``vault``         the registry's key, for what nobody may read who has the disk alone
 * ``authority``     who may: where policies meet the store
+* ``simulation``    what would be decided, and why
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``stamping``      the clock's ceiling

@@ -142,9 +142,14 @@ class Authority:
         if refusal:
             raise kind(refusal)
 
-    def judge(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> Judged:
-        """Return the decision with its reasons; nothing is raised, and nothing kept."""
-        if self._is_operator(caller):
+    def judge(
+        self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS, *, as_client: bool = False
+    ) -> Judged:
+        """Return the decision with its reasons; nothing is raised, and nothing kept.
+
+        With *as_client* root without an address is a client as well, and not the operator.
+        """
+        if self._is_operator(caller) and not as_client:
             return Judged(self._asked(caller, action, resource, keys), Decision(True, Why.OPERATOR))
         return self._judge(self._state.get(), caller, action, resource, keys)
 

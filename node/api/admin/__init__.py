@@ -25,5 +25,6 @@ say who they are; nothing else of this door is.
 * ``operation``    alarms, read-only mode, and what the node does at the moment
 * ``scrub``        reading all that is stored, and what is damaged
 * ``audit``        who did what
+* ``simulation``   what policies would decide
 * ``status``       is it up, and which version
 """

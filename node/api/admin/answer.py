@@ -9,6 +9,7 @@ import structlog
 
 from node.api.admin.control import BackupControl, NodeControl, PeerControl
 from node.http.message import Request, Response
+from node.http.router import Route
 from node.registry.deliveries import Connect
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
@@ -42,16 +43,21 @@ class Admin:
 Handler: TypeAlias = Callable[[Admin, Caller, Request], Awaitable[Response]]
 
 
-async def answer(handler: Handler, admin: Admin, caller: Caller, request: Request) -> Response:
-    """Return what *handler* returns, or the error that it raised; a bug passes through."""
+async def answer(route: Route[Handler], admin: Admin, caller: Caller, request: Request) -> Response:
+    """Return what the handler returns, or the error that it raised; a bug passes through. The audit is told of it."""
+    notes, resource = admin.registry.notes_of_audit, "/".join(request.params.values())
     try:
-        return await handler(admin, caller, request)
+        response = await route.handler(admin, caller, request)
     except Refusal as refusal:
+        notes.refused(caller, route.action, resource, refusal)
         headers = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Busy) else ()
         return failed(refusal.status, type(refusal).__name__, str(refusal), headers)
     except Damaged as error:
         admin.damaged(error)
         return failed(500, "Damaged", f"what is stored here is damaged: {error}")
+    if request.method != "GET" or caller.address:  # What commands here look at again and again is no event.
+        notes.note(caller, route.action, resource)
+    return response
 
 
 def failed(status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:

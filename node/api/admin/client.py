@@ -14,6 +14,7 @@ from node.api.admin.resources import RESOURCES
 from node.http.entrance import Entrance
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
+from node.registry.audit.notes import stranger
 from protocol.auth.caller import Caller
 from protocol.errors import ParameterInvalid, Refusal, SignatureMissing
 
@@ -64,6 +65,8 @@ def client_api(admin: Admin, entrance: Entrance) -> Application:
             body = await _received(request)
             caller = await entrance.identify(request, body)
         except Refusal as refusal:
+            asking = stranger(request.client, request.id)
+            admin.registry.notes_of_audit.refused(asking, "entrepot:*", request.path[:128], refusal)
             return refused(refusal, request)
         if caller.arn == _ANYONE:
             return refused(SignatureMissing("sign the request for the service entrepot, or log in"), request)
@@ -84,7 +87,7 @@ async def _routed(router: Router[Handler], admin: Admin, caller: Caller, request
             return failed(405, "MethodNotAllowed", f"allowed here: {shown}", (("allow", shown),))
         case found:
             request.params, request.route, request.body = found.params, found.route.pattern, _Kept(body)
-            return await answer(found.route.handler, admin, caller, request)
+            return await answer(found.route, admin, caller, request)
 
 
 async def _received(request: Request) -> bytes:

@@ -8,9 +8,11 @@ from functools import partial
 
 import msgspec
 
-from node.api.admin import grants, keys, peers, principals
+from node.api.admin import audit, grants, keys, peers, principals, simulation
 from node.api.admin.answer import Handler
 from node.api.admin.control import PeersSeen
+from node.registry.audit.reading import AuditPage, Verified
+from node.registry.simulation import Simulation
 from protocol.auth.principals import PrincipalKind
 
 
@@ -130,6 +132,23 @@ def _peers() -> Iterator[Resource]:
     yield Resource("GET", "/peers", "entrepot:DescribePeers", peers.get_peers, "List the other nodes", None, PeersSeen)
 
 
+def _decisions() -> Iterator[Resource]:
+    listing, verifying = audit.get_audit, audit.get_verification
+    yield Resource("GET", "/audit", "entrepot:ListAudit", listing, "List the audit", None, AuditPage, is_paged=True)
+    yield Resource(
+        "GET", "/audit/verification", "entrepot:VerifyAudit", verifying, "Verify a part of the audit", None, Verified
+    )
+    yield Resource(
+        "POST",
+        "/policy-simulation",
+        "iam:SimulatePrincipalPolicy",
+        simulation.post_simulation,
+        "Say what policies would decide",
+        simulation.SimulationAsked,
+        Simulation,
+    )
+
+
 RESOURCES: tuple[Resource, ...] = (
     *_principals(),
     *_of_users(),
@@ -138,4 +157,5 @@ RESOURCES: tuple[Resource, ...] = (
     *_keys(),
     *_policies(),
     *_peers(),
+    *_decisions(),
 )

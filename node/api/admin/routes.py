@@ -1,11 +1,10 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import audit, backup, check, events, images, operation, peers, replication, scrub, status, webhooks
+from node.api.admin import backup, check, events, images, operation, peers, replication, scrub, status, webhooks
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.api.admin.resources import RESOURCES
 from node.http.message import Application, Request, Response
 from node.http.router import MethodNotAllowed, NotFound, Route, Router
-from protocol.auth.audit import OK
 from protocol.auth.caller import Caller, root_of
 
 _IMAGE = "/admin/v1/repositories/{name}/images/{reference}"
@@ -55,8 +54,6 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", "/admin/v1/scrub", "entrepot:Scrub", scrub.post_scrub),
     Route("GET", "/admin/v1/scrub", "entrepot:DescribeScrub", scrub.get_scrub),
     Route("GET", "/admin/v1/damage", "entrepot:DescribeScrub", scrub.get_damage),
-    Route("GET", "/admin/v1/audit", "entrepot:ListAudit", audit.get_audit),
-    Route("GET", "/admin/v1/audit/verification", "entrepot:VerifyAudit", audit.get_verification),
     Route("POST", "/admin/v1/invitations", "ecr:PutRegistryPolicy", peers.post_invitation),
     Route("GET", "/admin/v1/authority", "ecr:DescribeRegistry", peers.get_authority),
     Route("POST", "/admin/v1/trust", "ecr:PutRegistryPolicy", peers.post_trust),
@@ -91,11 +88,6 @@ def admin_application(admin: Admin) -> Application:
             case found:
                 request.params, request.route = found.params, found.route.pattern
                 caller = Caller(root, account, request=request.id)
-                response = await answer(found.route.handler, admin, caller, request)
-                if request.method != "GET":  # What looks at the node's own state, again and again, is no event.
-                    result = OK if response.status < 400 else f"HTTP {response.status}"
-                    resource = "/".join(found.params.values())
-                    admin.registry.notes_of_audit.note(caller, found.route.action, resource, result)
-                return response
+                return await answer(found.route, admin, caller, request)
 
     return application

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.api.admin.answer import MAX_BODY, Admin, answer
+from node.api.admin.answer import MAX_BODY, Admin, Handler, answer
 from node.api.admin.routes import ROUTES, admin_application
 from node.http.message import Request, Response
+from node.http.router import Route
 from node.registry.images import put_manifest
 from protocol.auth.caller import Caller
 from protocol.errors import Damaged
@@ -173,12 +174,13 @@ async def test_a_page_that_is_none(admin: Admin, query: dict[str, str]) -> None:
 async def test_damage_is_told_and_answered(admin: Admin) -> None:
     told: list[Damaged] = []
 
-    async def find_damage(*_: object) -> Response:
+    async def find_damage(_admin: Admin, _caller: Caller, _request: Request) -> Response:
         raise Damaged("a record")
 
     damaged = Admin(admin.registry, admin.peers, admin.node, admin.backup, admin.connect, admin.version, told.append)
     request = Request("GET", "/", (), {}, Sent(b""), "http", "localhost", "1.1", "", "id")
-    assert (await answer(find_damage, damaged, Caller("*", ""), request)).status == 500
+    route: Route[Handler] = Route("GET", "/", "entrepot:Test", find_damage)
+    assert (await answer(route, damaged, Caller("*", ""), request)).status == 500
     assert [str(error) for error in told] == ["a record"]
 
 

@@ -141,6 +141,7 @@ async def test_every_operation_asks_whether_its_caller_may(admin: Admin, route: 
     bodies: dict[str, object] = {
         "users": {"name": "x"}, "groups": {"name": "x"}, "roles": {"name": "x", "trust": TRUST},
         "policies": {"name": "x", "document": PULL}, "password": {"password": "x" * 12},
+        "policy-simulation": {"principal": "x", "action": "ecr:PutImage"},
     }  # fmt: skip
     await ask(admin, "POST", "users", {"name": "x"})
     admin.registry.policies = nobody
