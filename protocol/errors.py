@@ -570,7 +570,7 @@ class ReadOnly(Busy):
     and skopeo 1.9 nothing but the number; at UNSUPPORTED podman tries again.
     """
 
-    status, oci, ecr = 405, "DENIED", "UnsupportedCommandException"
+    status, oci, ecr = 405, "DENIED", "AccessDeniedException"
     headers = (("allow", "GET, HEAD"),)
     retry_after = 60
 

@@ -27,6 +27,8 @@ class Shown:
     recent: RecentManifests
     damaged: Callable[[Damaged], None]
     """Told of stored bytes that failed their check."""
+    report: Callable[[Exception], None]
+    """Told of bugs."""
 
 
 def client_application(
@@ -44,7 +46,7 @@ def client_application(
     distribution = oci_application(
         registry, shown.health, shown.recent, entrance=access.entrance, damaged=shown.damaged
     )
-    calls = ecr_application(Parts(registry, access.entrance.identify, public_host, shown.damaged))
+    calls = ecr_application(Parts(registry, access.entrance.identify, public_host, shown.damaged, shown.report))
     downloads = download_application(registry, shown.damaged)
 
     sessions = sts_application(StsParts(registry, access.entrance, access.federation, shown.damaged))

@@ -107,7 +107,7 @@ async def serve_door(
             grace=lambda: door.grace,
             observe=observer(door.name, metrics, access),
             hit=metrics.count_limit_hit,
-            report=partial(_report, metrics),
+            report=partial(report_bug, metrics),
             counts=door.counts,
             trusts=door.trusts,
         )
@@ -124,7 +124,8 @@ def limits_of(settings: LimitSettings) -> Limits:
     return Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
 
 
-def _report(metrics: Metrics, error: BaseException) -> None:
+def report_bug(metrics: Metrics, error: BaseException) -> None:
+    """Count and log what went wrong in a handler or while its answer was sent."""
     cause = error.__cause__ if isinstance(error, BodyBroken) else error
     if isinstance(cause, EntrepotError):  # Damage in the middle of a body, say: its client saw the connection break.
         structlog.get_logger().error("broken off", reason=str(cause))

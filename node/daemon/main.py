@@ -28,7 +28,7 @@ from node.daemon.clients import Shown, client_application
 from node.daemon.clock import WallClock
 from node.daemon.control import backup_control, peer_control
 from node.daemon.doctor.running import Doctor
-from node.daemon.doors import Door, Listeners, listening, serve_door
+from node.daemon.doors import Door, Listeners, listening, report_bug, serve_door
 from node.daemon.expiry import Expiry
 from node.daemon.heap import keep_heap, settle_heap
 from node.daemon.holds import watching_holds
@@ -250,7 +250,7 @@ def _clients(
 ) -> Application:
     recent = RecentManifests(lambda: registry.store.writer.commits)
     metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
-    shown = Shown(health, recent, partial(_alarm, registry))
+    shown = Shown(health, recent, partial(_alarm, registry), partial(report_bug, metrics))
     return client_application(registry, login, running, shown, administration)
 
 

@@ -5,11 +5,14 @@ Source: Service authorization reference, "Resource types defined by Amazon Elast
 
 import re
 
+from blake3 import blake3
+
 from protocol.auth.names import RegistryName
 from protocol.auth.public import SERVICE as PUBLIC_SERVICE
 from protocol.auth.public import public_arn, public_name
 from protocol.errors import ParameterInvalid
 
+_KEY_CONTEXT = "entrepot 2026 default key of a registry v1"
 _PARTITIONS = (
     ("cn-", "aws-cn"),
     ("us-gov-", "aws-us-gov"),
@@ -39,7 +42,9 @@ def repository_arn(registry: RegistryName, name: str) -> str:
 
 def default_key_arn(registry: RegistryName) -> str:
     """Return the ARN of the key under which repositories with KMS encryption are kept that name none."""
-    return f"arn:{partition(registry.region)}:kms:{registry.region}:{registry.account}:alias/aws/ecr"
+    drawn = blake3(f"{registry}".encode(), derive_key_context=_KEY_CONTEXT).hexdigest(16)
+    key = f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-8{drawn[17:20]}-{drawn[20:]}"
+    return f"arn:{partition(registry.region)}:kms:{registry.region}:{registry.account}:key/{key}"
 
 
 def repository_of_arn(arn: str, registry: RegistryName, service: str = "ecr") -> str | None:

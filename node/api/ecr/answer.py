@@ -38,7 +38,6 @@ COMMON = {
 
 _FALLBACKS = ("InvalidParameterException", "ValidationException")
 _NESTED = frozenset((dict, list))
-_DAMAGED = "What is stored here is damaged; the operator has been told"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,9 +55,9 @@ def refused(request: str, refusal: Refusal, declared: Collection[str]) -> Respon
     return _error(request, name, str(refusal), members, headers)
 
 
-def damaged(request: str) -> Response:
-    """Return the error for stored bytes that failed their check, without details."""
-    return _error(request, "ServerException", _DAMAGED, {}, [])
+def failed(request: str, message: str) -> Response:
+    """Return the error for what went wrong here, without details."""
+    return _error(request, "ServerException", message, {}, [])
 
 
 def error_name(refusal: Refusal, declared: Collection[str]) -> str:

@@ -7,7 +7,9 @@ known learns nothing of what is wrong with the input; then the input is read and
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from node.api.ecr.answer import answered, damaged, refused
+import trio
+
+from node.api.ecr.answer import answered, failed, refused
 from node.api.ecr.body import Bodies, blob_members, read_input
 from node.api.ecr.door import CallerOf, Door, Given, Operation, Service
 from node.api.ecr.operations import OPERATIONS
@@ -45,6 +47,8 @@ class Parts:
     """HOST or HOST:PORT as which the operator publishes this node, where one is configured."""
     damaged: Callable[[Damaged], None]
     """Told of stored bytes that failed their check."""
+    report: Callable[[Exception], None]
+    """Told of bugs."""
     bodies: Bodies = field(default_factory=Bodies)
 
 
@@ -63,7 +67,12 @@ def ecr_application(parts: Parts) -> Application:
             return refused(request.id, refusal, row.errors)
         except Damaged as error:
             parts.damaged(error)
-            return damaged(request.id)
+            return failed(request.id, "What is stored here is damaged; the operator has been told")
+        except trio.BrokenResourceError:
+            raise  # The client went away.
+        except Exception as error:  # noqa: BLE001 - the root of a call: SDKs read JSON alone, of a bug as well.
+            parts.report(error)
+            return failed(request.id, "Something went wrong here; the log tells of it under the id of the request")
 
     return application
 

@@ -56,6 +56,8 @@ async def put(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     name = own_repository(door)
     wanted = _optional_id(given.get("imageDigest"), given.get("imageTag"))
     data, media_type = given["imageManifest"].encode("utf-8", "surrogatepass"), given.get("imageManifestMediaType")
+    if media_type is None and b'"mediaType"' not in data:
+        raise invalid("ImageManifest", "image manifest mediatype not provided in manifest or parameter")
     try:
         stored = await put_image(door.registry, caller, name, data, media_type, digest=wanted[0], tag=wanted[1])
     except ManifestInvalid as error:
