@@ -62,7 +62,7 @@ class Transit:
     @property
     def next_chunk(self) -> int:
         """Where a source has to go on."""
-        return self._ingest.size // CHUNK_SIZE
+        return self._ingest.whole
 
     async def fill(self, receive_into: ReceiveInto) -> None:
         """Take what a source sends from ``next_chunk`` on, to the end.

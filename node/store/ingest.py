@@ -8,6 +8,10 @@ the next commit. The thread goes on while the next buffer is there when it is do
 nearly as long as a hash. At most two buffers of an upload are hashed or wait for it, and a semaphore over all uploads
 bounds what waits for a hash or the disk, so that a slow disk slows the sockets and memory stays where it is.
 
+Whatever ends the receiving, also a cancellation (the session of a peer that ends cancels what it sends), a chunk that
+was handed on is hashed and written: it counts, and whoever goes on goes on after it. So only the receiving is
+cancelled, and the rest is waited for.
+
 Buffers that fill are bounded over all uploads as well (``filling``): an upload that has to go for others keeps what it
 sent in whole, and may go on from there.
 
@@ -30,7 +34,7 @@ from node.store.filling import SMALL, Buffers, Filling
 from node.store.space import Space
 from node.store.writer import Writer
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
-from protocol.errors import PeerFault, Refusal, TooSlow
+from protocol.errors import PeerFault, Refusal
 from protocol.oci.digest import Algorithm, Digest, Hasher, hasher
 
 IN_FLIGHT = 32  # Full chunks, over all uploads, that wait for a hash or the disk.
@@ -85,12 +89,18 @@ class Ingest:
         self._filled = 0
         self._whole = 0  # Chunks that are full, hashed and durable.
         self._tail_written = 0  # Bytes of the tail that lie in ``chunks``.
+        self._failures: list[Exception] = []  # Why nothing more may be done with it.
         self._places = 0  # Of the sink's ``in_flight`` that chunks of this one have.
 
     @property
     def size(self) -> int:
         """Bytes that came, durable or not."""
         return self._whole * CHUNK_SIZE + self._filled
+
+    @property
+    def whole(self) -> int:
+        """Full chunks that came, durable or not: what follows them is not handed on."""
+        return self._whole
 
     @property
     def memory(self) -> int:
@@ -106,7 +116,7 @@ class Ingest:
         """Take what comes, to its end.
 
         Args:
-            receive_into: the source. When it raises, what came in full chunks before is kept and durable.
+            receive_into: the source. When it raises or is cancelled, what came in full chunks is kept and durable.
             expected: bytes that will come, where that is known: it only sizes the buffer.
 
         Raises:
@@ -119,25 +129,25 @@ class Ingest:
         if expected is not None and self._filled + expected < CHUNK_SIZE:  # Nothing to hand on: small images, ends.
             await self._receive(receive_into, expected, None)
             return
-        into, full = trio.open_memory_channel[bytearray](0)
-        failures: list[Exception] = []
+        self._require_sound()
         broken: list[Exception] = []  # Apart from failures: what came before the client went away is still written.
+        receiving = trio.CancelScope()
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._drain, full, nursery, failures)
-                async with into:
-                    try:
-                        await self._receive(receive_into, expected, into)
-                    except (trio.BrokenResourceError, TooSlow) as error:
-                        broken.append(error)  # From the client, or from here: the drain has ended.
+            async with trio.open_nursery() as watching:
+                watching.start_soon(_cancel_along, receiving)
+                with trio.CancelScope(shield=True):
+                    await self._receive_and_write(receive_into, expected, receiving, broken)
+                watching.cancel_scope.cancel()
         finally:
             while self._places:
                 self._give_place_back()
-        for failure in failures + broken:  # Raised out here: inside, the nursery would cancel what is on its way.
+        self._require_sound()
+        for failure in broken:  # Raised out here: inside, the nursery would cancel what is on its way.
             raise failure
 
     async def settle(self) -> None:
         """Make the tail durable as well, unless it is ``inline``."""
+        self._require_sound()
         if self.size > INLINE_SIZE and self._filled and self._tail_written != self._filled:
             self._number_it()
             index, data = self._whole, bytes(self._filling.buffer[: self._filled])
@@ -184,6 +194,27 @@ class Ingest:
         """Give the buffer back; nothing may be asked afterwards."""
         self._filling.give_up()
         self._filled = 0
+
+    async def _receive_and_write(
+        self,
+        receive_into: ReceiveInto,
+        expected: int | None,
+        receiving: trio.CancelScope,
+        broken: list[Exception],
+    ) -> None:
+        into, full = trio.open_memory_channel[bytearray](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain, full, nursery, self._failures)
+            async with into:
+                try:
+                    with receiving:
+                        await self._receive(receive_into, expected, into)
+                except Exception as error:  # noqa: BLE001 - from the client, or from here: the drain has ended.
+                    broken.append(error)
+
+    def _require_sound(self) -> None:
+        for failure in self._failures:
+            raise failure
 
     async def _unpark(self) -> None:
         if len(self._filling.buffer) < self._filled:
@@ -334,6 +365,14 @@ class Ingest:
     def _stored(self, size: int) -> Iterator[bytes]:
         for index in range(chunk_count(size)):
             yield self._sink.chunks.load(self.number, index, min(CHUNK_SIZE, size - index * CHUNK_SIZE))
+
+
+async def _cancel_along(scope: trio.CancelScope) -> None:
+    """Cancel *scope*, which is shielded, when this is."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        scope.cancel()
 
 
 def _nobody() -> None:

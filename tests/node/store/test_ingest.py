@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 from blake3 import blake3
 from hypothesis import example, given, settings
@@ -262,3 +263,37 @@ async def test_an_upload_that_is_cancelled_gives_its_places_back(store: Store) -
         await ingest.fill(receive_into, None)
     assert scope.cancelled_caught
     assert store.sink.in_flight.value == IN_FLIGHT
+
+
+@pytest.mark.parametrize("steps", range(0, 40, 3))
+async def test_what_was_handed_on_before_a_cancellation_is_written_and_what_follows_goes_on(
+    store: Store, steps: int
+) -> None:
+    """The session of a peer that ends cancels what it was sending; another one goes on after the last whole chunk."""
+    hashes = b"".join(map_of(CONTENT).hashes)
+    ingest = Ingest(store.sink, "sha256", expected=hashes)
+    with trio.CancelScope() as scope:
+
+        async def cancel_soon() -> None:
+            for _ in range(steps):  # While chunks are handed on, hashed and written.
+                await trio.lowlevel.checkpoint()
+            scope.cancel()
+
+        sent = source(CONTENT[: 2 * CHUNK_SIZE + 10])
+
+        async def receive_into(view: memoryview) -> int:
+            came = await sent(view)
+            if ingest.whole == 2 or (ingest.whole == 1 and not steps % 2):
+                nursery.start_soon(cancel_soon)
+                await trio.lowlevel.checkpoint()
+                return came if ingest.whole == 1 else await trio.sleep_forever()
+            return came
+
+        async with trio.open_nursery() as nursery:
+            await ingest.fill(receive_into, len(CONTENT))
+    assert scope.cancelled_caught
+    assert ingest.durable == ingest.whole > 0
+    ingest.rewind()
+    await ingest.fill(source(CONTENT[ingest.whole * CHUNK_SIZE :]), len(CONTENT) - ingest.size)
+    assert await ingest.finish("sha256") == (digest_of(CONTENT), map_of(CONTENT))
+    assert stored(store, ingest) == CONTENT
