@@ -49,6 +49,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "webhooks": partial(deliver_forever, registry, connect, SystemRandom()),
         FOLLOWER: partial(follow_journal, registry),
         "announcer": partial(peering.announce, registry),
+        "healing": partial(peering.heal, registry),
     }
 
 

@@ -53,6 +53,7 @@ from node.peers.listen import PEER_LIMITS, has_certificate
 from node.registry.authority import Authority
 from node.registry.commit import clock_at_start
 from node.registry.condition import condition
+from node.registry.damage import tell_damage
 from node.registry.elsewhere import Elsewhere
 from node.registry.identity.first import Administrator
 from node.registry.readonly import restore_gate
@@ -73,7 +74,7 @@ from node.telemetry.tracing import Tracer
 from node.upstream.dial import system_dialer
 from protocol.auth.caller import Caller
 from protocol.auth.conditions import Keys
-from protocol.errors import Damaged, Denied
+from protocol.errors import Denied
 
 _OPENED_ANEW = 1.0  # Seconds between the end of a store that cannot be read any more and its next opening.
 
@@ -141,7 +142,7 @@ async def _run(
                 doctor = Doctor(registry, running, peering.mesh, shown, ready)
                 node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look, doctor.examine)
                 backups = backup_control(identity)
-                control = Admin(registry, peers, node, backups, connect, __version__, partial(_alarm, registry))
+                control = Admin(registry, peers, node, backups, connect, __version__, partial(tell_damage, registry))
                 login = await open_access(registry, config, issuer_fetch(system_dialer()))
                 made = await first_administrator(registry, config, with_key=shows_secrets and announce is not None)
                 beside = client_api(control, login.entrance)
@@ -250,7 +251,7 @@ def _clients(
 ) -> Application:
     recent = RecentManifests(lambda: registry.store.writer.commits)
     metrics.watch("entrepot_recent_manifests_total", lambda: recent.hits)
-    shown = Shown(health, recent, partial(_alarm, registry), partial(report_bug, metrics))
+    shown = Shown(health, recent, partial(tell_damage, registry), partial(report_bug, metrics))
     return client_application(registry, login, running, shown, administration)
 
 
@@ -290,11 +291,6 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
 
 def _nobody(_caller: Caller, action: str, _resource: Resource, _keys: Keys) -> None:
     raise Denied(f"nobody may do anything yet: {action}")
-
-
-def _alarm(registry: Registry, error: Damaged) -> None:
-    structlog.get_logger().error("damaged", what=str(error))
-    registry.alarms.raise_("damaged-content", str(error))
 
 
 def _keep_standard_files() -> None:

@@ -21,6 +21,7 @@ from node.peers.healing import Healing
 from node.peers.identity import Identity
 from node.peers.mesh import Mesh, World, open_mesh
 from node.peers.pullthrough import PullThrough
+from node.peers.session import Session
 from node.registry.elsewhere import Elsewhere
 from node.registry.registry import Registry
 from node.registry.transit import Transits
@@ -58,6 +59,16 @@ class Peering:
     async def announce(self, registry: Registry) -> None:
         """Tell destinations what they should have, for ever."""
         await announce_forever(registry, self.mesh, SystemRandom())
+
+    async def heal(self, registry: Registry) -> None:
+        """Have all that is damaged tried again each time that a session comes up: the peer may have it; for ever."""
+        known: set[Session] = set()
+        while True:
+            sessions = set(self.mesh.sessions())
+            if sessions - known:
+                registry.repairs.retry_all()
+            known = sessions
+            await self.mesh.wait_for_change()
 
 
 @dataclass(slots=True)

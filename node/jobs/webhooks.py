@@ -12,6 +12,7 @@ import msgspec
 import structlog
 import trio
 
+from node.registry.damage import tell_damage
 from node.registry.deliveries import (
     MAX_ASIDE,
     Aside,
@@ -109,11 +110,18 @@ class _Task:
             async with connect(self._stored.webhook) as post:
                 await Deliverer(registry, post, random, self._name, self._stored).run()
         except* Damaged as damages:
-            for one in damages.exceptions:
+            for one in _leaves(damages):
                 log.warning("webhook waits for the journal", webhook=self._name, reason=str(one))
-                registry.alarms.raise_("damaged-content", str(one))
+                tell_damage(registry, one)
         except* Exception:
             log.exception("bug", webhook=self._name)
+
+
+def _leaves(group: ExceptionGroup[Damaged]) -> list[Damaged]:
+    found: list[Damaged] = []
+    for one in group.exceptions:
+        found += [one] if isinstance(one, Damaged) else _leaves(one)
+    return found
 
 
 class Deliverer:

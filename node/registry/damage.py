@@ -1,7 +1,8 @@
 """The list of what is damaged here: what was noticed goes on it, what is mended comes off it.
 
 Whoever meets damage only notes it in memory, for reads write nothing. The job that repairs takes it over, so the list
-outlives a restart and says since when. The alarm ``damaged-content`` is raised for as long as there is one place on it.
+outlives a restart and says since when. The alarm ``damaged-content`` is raised for as long as there is one place on
+it, and for a while after damage was met that has none.
 """
 
 import os
@@ -20,6 +21,7 @@ from protocol.oci.digest import Digest, unpacked
 PAGES, TREE = "pages", "tree"
 """Places that are no rows: a page of ``meta`` that cannot be read (its u64 offset), a table that cannot be walked."""
 
+_TOLD = 600.0  # Seconds for which damage without a place is told after somebody met it: nothing says when it is over.
 _FIRST_RETRY, _LAST_RETRY, _LOST_RETRY = 5.0, 600.0, 3600.0  # Seconds.
 
 log = structlog.get_logger()
@@ -45,6 +47,24 @@ class DamagePage(msgspec.Struct, frozen=True):
 def note_place(registry: Registry, place: Place) -> None:
     """Take note of damage."""
     registry.store.meta.noticed.add(place.table, place.key)
+
+
+def tell_damage(registry: Registry, error: Damaged) -> None:
+    """Log damage that somebody met, and raise the alarm.
+
+    It lasts until the list of places is empty; damage of which nothing is on it (a row that is missing, a secret that
+    cannot be opened) is told for ten minutes after it was last met.
+    """
+    log.error("damaged", what=str(error))
+    if not damage_count(registry):
+        registry.repairs.placeless, registry.repairs.placeless_until = str(error), registry.now() + _TOLD
+    registry.alarms.raise_("damaged-content", str(error))
+
+
+def placeless_damage(registry: Registry) -> str:
+    """Return what is to be told of damage without a place; empty: nothing."""
+    repairs = registry.repairs
+    return repairs.placeless if registry.now() < repairs.placeless_until else ""
 
 
 async def take_over(registry: Registry) -> None:

@@ -18,6 +18,10 @@ class Repairs:
     """Everything from ``after`` on is to be tried again now, whenever it was tried last."""
     after: bytes = b""
     """Where the next round goes on in the list of damage; empty: at its beginning."""
+    placeless: str = ""
+    """Damage that was met and that no place on the list accounts for ..."""
+    placeless_until: float = 0.0
+    """... and when it counts as over, unless it is met again: seconds since 1970, UTC."""
     is_busy: bool = False
     """Something is being tried at the moment."""
     wake: trio.Event = field(default_factory=trio.Event)

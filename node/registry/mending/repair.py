@@ -10,6 +10,7 @@ from node.registry.damage import (
     is_readable,
     known_damage,
     next_damage,
+    placeless_damage,
     settle,
     shown_place,
     table_of,
@@ -125,7 +126,7 @@ def _left(registry: Registry) -> tuple[int, str]:
     """Return how many places are on the list, and what to say of them."""
     known = known_damage(registry, limit=1)
     if not known:
-        return 0, ""
+        return 0, placeless_damage(registry)
     with registry.store.meta.read() as txn:
         count = registry.store.meta.damages.count(txn)
     more = f", and {count - 1} more" if count > 1 else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.registry.damage import PAGES, known_damage, load_bad
+from node.registry.damage import PAGES, known_damage, load_bad, tell_damage
 from node.registry.elsewhere import Elsewhere
 from node.registry.mending.repair import repair_round
 from node.registry.registry import Registry
@@ -53,6 +53,15 @@ async def test_a_whole_store_is_read_and_nothing_is_found(registry: Registry) ->
     assert read == status.read > len(LAYER)
     assert (status.found, status.damaged, status.state) == (0, 0, "idle")
     assert status.completed is not None
+
+
+async def test_damage_that_has_no_place_is_told_for_a_while(registry: Registry, world: World) -> None:
+    tell_damage(registry, Damaged("a sealed secret that this node's master key does not open"))
+    assert await repair_round(registry) == 0
+    assert [alarm.what[:15] for alarm in registry.alarms.raised()] == ["a sealed secret"]
+    world.now += 3600
+    await repair_round(registry)
+    assert registry.alarms.raised() == []
 
 
 async def test_a_bad_chunk_is_found_told_and_known_after_a_restart(tmp_path: Path, world: World) -> None:
