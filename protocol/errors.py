@@ -478,6 +478,12 @@ class NotReady(Refusal):
     status, oci, ecr = 409, "UNSUPPORTED", "ValidationException"
 
 
+class BackupUnknown(Refusal):
+    """There is no backup at the place that was named, or none that came to its end."""
+
+    status, oci, ecr = 404, "UNSUPPORTED", "ValidationException"
+
+
 class ReloadRefused(Refusal):
     """A changed configuration is not taken over, for something in it is wrong; the message says what, and where."""
 

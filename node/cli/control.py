@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from node.cli.failures import Failed, NotRunning, failure
+from node.cli.failures import Failed, NotRunning, Unreachable, failure
 
 SOCKET = "control.sock"
 PATIENCE = 60.0  # Seconds: a delete waits for a commit, an invitation for a node that holds the authority.
@@ -163,7 +163,7 @@ class Control:
     def _unreachable(self, error: Exception) -> Failed:
         if isinstance(error, PermissionError):
             return Failed(f"{self._data / SOCKET} belongs to another user; run this as the user of the node")
-        return Failed(
+        return Unreachable(
             f"the node on {self._data} did not answer: {str(error) or type(error).__name__}; its log says why"
         )
 

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from node.cli.control import Control, Parameter
+from node.cli.failures import NotRunning, Unreachable
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import Cell, Moment, print_json, print_lines
 
@@ -91,13 +92,20 @@ def _pages(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield events page by page: up to the end of the journal, or for ever."""
     where: dict[str, Parameter] = {"last": _LAST} if start is None else {"from": start}
+    after: int | None = None
     while True:
         query = {**where, "format": form, "wait": _WAIT if follow else 0, "repository": repositories}
-        answer = control.call("GET", "events", query=query)
+        try:
+            answer = control.call("GET", "events", query=query)
+        except (NotRunning, Unreachable) as error:
+            if not follow or after is None:
+                raise
+            raise NotRunning(f"the node stopped; --from {after + 1} goes on once it runs again") from error
         yield answer["events"]
         if not follow and answer["after"] >= answer["last"]:
             return
-        where = {"after": answer["after"]}
+        after = int(answer["after"])
+        where = {"after": after}
 
 
 def _cells(event: dict[str, Any]) -> list[Cell]:

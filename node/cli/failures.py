@@ -31,6 +31,10 @@ class NotRunning(Failed):
     exit_code = 3
 
 
+class Unreachable(Failed):
+    """A node may run, and did not answer."""
+
+
 class NotFound(Failed):
     """What was named is not there."""
 

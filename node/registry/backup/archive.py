@@ -37,7 +37,7 @@ from node.registry.backup.layout import (
     segment_path,
 )
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Damaged, NotReady, PeerFault
+from protocol.errors import BackupUnknown, Damaged, NotReady, PeerFault
 from protocol.oci.digest import Digest, algorithm, digest_of, hasher, packed
 from protocol.sync.record import FIRST, Record, Verify, follows, open_record, record_hash
 
@@ -126,12 +126,17 @@ class Archive:
 
 
 def open_archive(root: Path) -> Archive:
-    """Return the backup in the directory *root*; ``NotReady`` where there is none, or one that is not known here."""
+    """Return the backup in the directory *root*.
+
+    Raises:
+        BackupUnknown: there is none.
+        NotReady: its format is not known here.
+    """
     if not (root / "BACKUP").exists():
-        raise NotReady(f"there is no backup in {root}")
+        raise BackupUnknown(f"there is no backup in {root}")
     read_format(root)
     if not generations(root):
-        raise NotReady(f"the backup in {root} has no generation: the run that began it did not come to its end")
+        raise BackupUnknown(f"the backup in {root} has no generation: the run that began it did not come to its end")
     return Archive(root)
 
 

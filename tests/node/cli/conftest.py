@@ -26,6 +26,10 @@ class Node:
     def refuse(self, request: str, status: int, message: str = "no") -> None:
         self.answers[request] = (status, {"error": {"code": "Code", "message": message}})
 
+    def hang_up(self, request: str) -> None:
+        """End the connection without an answer."""
+        self.answers[request] = (0, None)
+
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
@@ -38,6 +42,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
             node.asked.append((request, body))
             unknown = (404, {"error": {"code": "NameUnknown", "message": f"unknown: {request}"}})
             status, value = node.answers.get(request, unknown)
+            if not status:
+                return
             answer = b"" if value is None else value if isinstance(value, bytes) else msgspec.json.encode(value)
             self.send_response(status)
             self.send_header("content-length", str(len(answer)))

@@ -63,11 +63,11 @@ def test_what_is_wrong_is_told_and_the_rest_is_listed(data: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("backup", "ls", "{tmp}/none"), 5, "no backup"),
-        (("backup", "verify", "{tmp}/none"), 5, "no backup"),
+        (("backup", "ls", "{tmp}/none"), 4, "no backup"),
+        (("backup", "verify", "{tmp}/none"), 4, "no backup"),
         (("backup", "{tmp}/backup", "--data", "{tmp}/none"), 4, "--data"),
         (("backup", "{tmp}", "--data", "{tmp}/data"), 5, "not empty"),
-        (("restore", "{tmp}/none", "--data", "{tmp}/new"), 5, "no backup"),
+        (("restore", "{tmp}/none", "--data", "{tmp}/new"), 4, "no backup"),
         (("restore", "{tmp}/good", "--data", "{tmp}/new", "--at", "9"), 4, "backup ls"),
         (("restore", "{tmp}/good", "--data", "{tmp}/new"), 1, "entrepot join"),
         (("restore", "{tmp}/good", "--data", "{tmp}/data"), 5, "already"),

@@ -41,3 +41,11 @@ def test_following_ends_with_the_node(node: Node, run: Shell) -> None:
     result = run("events", "tail", "--follow", "--json")
     assert (result.exit_code, len(result.stdout.splitlines())) == (5, 1)
     assert "begins with position 90" in result.stderr
+
+
+def test_following_a_node_that_stops_says_where_to_go_on(node: Node, run: Shell) -> None:
+    node.answers["GET events?last=10&wait=20"] = (200, {"events": [EVENT], "after": 7, "last": 7})
+    node.hang_up("GET events?after=7&wait=20")
+    result = run("events", "tail", "--follow", "--json")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (3, 1)
+    assert "--from 8" in result.stderr

@@ -29,7 +29,7 @@ from node.store.format import FORMAT
 from node.store.store import StoppedStore, open_stopped
 from node.store.table import BytesTable, WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import BlobUnknown, Damaged, NotReady
+from protocol.errors import BackupUnknown, BlobUnknown, Damaged, NotReady
 from protocol.oci.digest import Digest, digest_of, packed
 from protocol.sync.record import record_hash
 from tests.node.registry.backup.conftest import BLOB, DOOMED, IMAGE, LARGE, LIVED, SMALL, Backups, nothing, trusting
@@ -236,7 +236,7 @@ async def test_a_run_that_was_cut_short_goes_on_where_it_was(lived: Registry, ba
     with pytest.raises(KeyboardInterrupt):
         backups.add(Dying(backups.source(lived)))  # type: ignore[arg-type]  # By __getattr__.
     assert generations(backups.root) == []
-    with pytest.raises(NotReady, match="no generation"):
+    with pytest.raises(BackupUnknown, match="no generation"):
         open_archive(backups.root)
     backups.add(Dying(backups.source(lived)))  # type: ignore[arg-type]  # By __getattr__.
     assert asked == [0, CHUNK_SIZE]
