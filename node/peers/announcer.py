@@ -2,13 +2,14 @@
 
 One task for each destination of the rules keeps up to ``AT_ONCE`` announcements under way. What to announce is read
 from the store each time, so there is nothing to restore after a crash. An image that fails is tried again later and
-holds up nothing; when a session comes up, everything is tried again at once.
+holds up nothing; when a session comes up, or a backfill wants what lay here before, everything is tried again at once.
 
 A destination may refuse every image, and then a hundred thousand are not done and wait for their next try. So the rows
 are not looked at from the start each time: a *pass* goes on where it stopped, new rows come at its end, and the next
 pass begins when a try is due, the later the longer the last one was.
 """
 
+from collections.abc import Awaitable, Callable
 from math import inf
 from random import Random
 
@@ -75,7 +76,8 @@ class _Destination:
         with scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_registry)
-                nursery.start_soon(self._watch_mesh)
+                nursery.start_soon(self._watch, self._mesh.wait_for_change)
+                nursery.start_soon(self._watch, self._wait_for_old)
                 while True:
                     self._wake = trio.Event()
                     until = trio.current_time() + _LAST_RETRY
@@ -163,9 +165,13 @@ class _Destination:
             self._wake.set()
             await changed.wait()
 
-    async def _watch_mesh(self) -> None:
+    async def _wait_for_old(self) -> None:
+        await self._registry.wanted_again.next().wait()
+
+    async def _watch(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Try everything again, from the start, each time that *wait* returns."""
         while True:
-            await self._mesh.wait_for_change()
+            await wait()
             self._not_before.clear()
             self._place, self._rows = b"", 0
             self._wake.set()

@@ -99,9 +99,9 @@ async def _prepare(registry: Registry, backfill: Backfill) -> None:
 
         if not await registry.store.writer.write(run):
             return
-        registry.wanted.notify()
         number += 1
     await _update(registry, backfill, "PREPARING", "IN_PROGRESS")
+    registry.wanted_again.notify()
     registry.backfills.notify()
 
 

@@ -137,6 +137,7 @@ class Registry:
     counts: Counts = field(default_factory=Counts)
     backfills: Changes = field(default_factory=Changes)  # A backfill began, or is to stop.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
+    wanted_again: Changes = field(default_factory=Changes)  # Something old is: not behind all that was looked at.
     webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.
     recent_events: dict[int, list[Event]] = field(default_factory=dict)  # By position: see ``events``.
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
