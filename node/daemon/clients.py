@@ -46,7 +46,7 @@ def client_application(
     distribution = oci_application(
         registry, shown.health, shown.recent, entrance=access.entrance, damaged=shown.damaged
     )
-    calls = ecr_application(Parts(registry, access.entrance.identify, public_host, shown.damaged, shown.report))
+    calls = ecr_application(Parts(registry, access.entrance, public_host, shown.damaged, shown.report))
     downloads = download_application(registry, shown.damaged)
 
     sessions = sts_application(StsParts(registry, access.entrance, access.federation, shown.damaged))

@@ -32,3 +32,6 @@ class Entrance:
     is_open: bool
     """Whether everyone is root here, whatever they show."""
     gives: Gives = lambda _caller, _scopes: False
+    admit: Callable[[Request], None] = lambda _request: None
+    """Raises a ``Refusal`` where what a request shows is good for nothing, whatever its body is: asked before a large
+    one is received."""

@@ -37,6 +37,10 @@ class Bodies:
     def __init__(self) -> None:
         self._slots = trio.Semaphore(_SLOTS)
 
+    def is_large(self, operation: str) -> bool:
+        """Whether the body of *operation* may be one of those that wait for one another."""
+        return operation in _LARGE
+
     @asynccontextmanager
     async def received(self, operation: str, body: Body) -> AsyncIterator[bytes]:
         """Give the whole body for as long as the block.

@@ -11,8 +11,9 @@ import trio
 
 from node.api.ecr.answer import answered, failed, refused
 from node.api.ecr.body import Bodies, blob_members, read_input
-from node.api.ecr.door import CallerOf, Door, Given, Operation, Service
+from node.api.ecr.door import Door, Given, Operation, Service
 from node.api.ecr.operations import OPERATIONS
+from node.http.entrance import Entrance
 from node.http.message import Application, Request, Response
 from node.registry.audit.notes import stranger
 from node.registry.registry import Registry
@@ -42,7 +43,7 @@ class Parts:
     """What the application is made of."""
 
     registry: Registry
-    caller_of: CallerOf
+    entrance: Entrance
     public_host: Callable[[], str | None]
     """HOST or HOST:PORT as which the operator publishes this node, where one is configured."""
     damaged: Callable[[Damaged], None]
@@ -79,11 +80,13 @@ def ecr_application(parts: Parts) -> Application:
 
 async def _call(parts: Parts, row: _Row, request: Request) -> dict[str, object]:
     name = row.operation.name
+    if parts.bodies.is_large(name):
+        parts.entrance.admit(request)
     async with parts.bodies.received(name, request.body) as body:
-        notes, action, resource = parts.registry.notes_of_audit, row.operation.actions[0], ""
+        notes, action, resource = parts.registry.notes_of_audit, row.route, ""
         caller = stranger(request.client, request.id)
         try:
-            caller = await parts.caller_of(request, body)
+            caller = await parts.entrance.identify(request, body)
             if not caller.account:
                 raise SignatureMissing("Missing Authentication Token")
             given = check_input(row.model, name, await read_input(body, row.blobs))

@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from node.http.message import Request
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 
@@ -57,7 +56,3 @@ class Operation(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.actions:
             raise ValueError(f"{self.service} {self.name} has no action: nobody would be asked whether it is allowed")
-
-
-CallerOf: TypeAlias = Callable[[Request, bytes], Awaitable[Caller]]
-"""Who sends this request with this body; raises a ``Refusal`` where that cannot be told."""

@@ -7,12 +7,13 @@ from node.http.entrance import Entrance
 from node.http.message import Request
 from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.passwords import Passwords
-from node.registry.authentication.signatures import authenticate_signature
+from node.registry.authentication.signatures import authenticate_signature, check_signer
 from node.registry.authentication.subjects import ANONYMOUS, Client, caller_of_subject
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller, root_of
 from protocol.auth.challenge import Scope, basic_challenge, bearer_challenge
 from protocol.auth.sigv4 import Request as SignedRequest
+from protocol.errors import SignatureMissing
 
 SERVICES = ("ecr", "ecr-public", "sts", "entrepot")
 _ASKED_FIRST = frozenset({"/v2/", "/v2"})
@@ -57,7 +58,16 @@ def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwo
             case Nothing():
                 return caller_of_subject(registry, ANONYMOUS, client)
 
-    return Entrance(known, identify, challenge, is_open=False, gives=bearer.would_give)
+    def admit(request: Request) -> None:
+        match shown(request):
+            case Signed():
+                check_signer(registry, signed_request(request))
+            case Nothing():
+                raise SignatureMissing("Missing Authentication Token")
+            case _:
+                pass  # These are looked at when the body is here: that costs as much now as then.
+
+    return Entrance(known, identify, challenge, is_open=False, gives=bearer.would_give, admit=admit)
 
 
 def challenge(request: Request, scopes: Iterable[Scope]) -> tuple[tuple[str, str], ...]:

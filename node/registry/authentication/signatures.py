@@ -10,8 +10,8 @@ from node.registry.identity.uses import note_use
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.auth.principals import TEMPORARY_KEY
-from protocol.auth.sigv4 import UNSIGNED, Request, Signature, read_signature, verify_signature
-from protocol.errors import KeyUnknown, SignatureInvalid, TokenInvalid
+from protocol.auth.sigv4 import MAX_SKEW, UNSIGNED, Request, Signature, read_signature, verify_signature
+from protocol.errors import KeyUnknown, SignatureExpired, SignatureInvalid, TokenInvalid
 
 _PAYLOAD = "x-amz-content-sha256"
 _UNKNOWN = "The security token included in the request is invalid."
@@ -44,6 +44,18 @@ def authenticate_signature(
     if not signature.access_key.startswith(TEMPORARY_KEY):
         note_use(registry, signature.access_key, client.address, service)
     return caller_of_subject(registry, subject, client)
+
+
+def check_signer(registry: Registry, request: Request) -> None:
+    """Raise as ``authenticate_signature`` where no body could make the signature of *request* a good one.
+
+    The signature itself is not looked at: its key has to be there, and its time to be now.
+    """
+    signature = read_signature(request)
+    lifetime = MAX_SKEW if signature.lifetime is None else signature.lifetime
+    if not -MAX_SKEW <= registry.now() - signature.at <= lifetime:
+        raise SignatureExpired(f"signed at {signature.stamp}; at most {lifetime} seconds may have passed since")
+    _signer(registry, signature)
 
 
 def _signer(registry: Registry, signature: Signature) -> tuple[Subject, str]:

@@ -10,11 +10,12 @@ import pytest
 import trio
 
 from node.api.ecr.dispatch import Parts, ecr_application
+from node.http.entrance import Entrance
 from node.http.message import Application, Body, Request, Response
 from node.registry.registry import Registry
 from protocol.auth.caller import Caller
 from protocol.ecr.private import PRIVATE
-from protocol.errors import Damaged
+from protocol.errors import Damaged, Refusal
 from tests.node.registry.world import ALICE, World, opened
 
 
@@ -48,6 +49,11 @@ class Calls:
     bugs: list[Exception] = field(default_factory=list)
     damaged: list[Damaged] = field(default_factory=list)
     caller: Caller | Exception = ALICE
+    admitted: Refusal | None = None
+
+    def admit(self, _request: Request) -> None:
+        if isinstance(self.admitted, Refusal):
+            raise self.admitted
 
     async def caller_of(self, _request: Request, _body: bytes) -> Caller:
         await trio.lowlevel.checkpoint()
@@ -70,6 +76,9 @@ async def calls(tmp_path: Path) -> AsyncIterator[Calls]:
     world = World()
     async with opened(tmp_path, world) as registry:
         made = Calls(registry, world)
-        parts = Parts(registry, made.caller_of, lambda: None, made.damaged.append, made.bugs.append)
+        entrance = Entrance(
+            lambda _: None, made.caller_of, lambda _request, _scopes: (), is_open=False, admit=made.admit
+        )
+        parts = Parts(registry, entrance, lambda: None, made.damaged.append, made.bugs.append)
         made.application = ecr_application(parts)
         yield made

@@ -8,9 +8,21 @@ import trio
 
 from node.api.ecr.answer import error_name, without_absent
 from node.api.ecr.body import SMALL
-from protocol.errors import Busy, Damaged, Denied, ManifestUnknown, NameUnknown, ReadOnly, StoreFull, TokenExpired
+from protocol.auth.caller import Caller
+from protocol.errors import (
+    Busy,
+    Damaged,
+    Denied,
+    KeyUnknown,
+    ManifestUnknown,
+    NameUnknown,
+    ReadOnly,
+    StoreFull,
+    TokenExpired,
+)
 from tests.node.ecr.conftest import Calls, Sent
-from tests.node.registry.world import EVE
+
+EVE = Caller("arn:aws:iam::111111111111:user/eve", "111111111111")
 
 
 async def test_a_bug_is_an_error_of_the_server_and_is_reported(calls: Calls) -> None:
@@ -64,6 +76,21 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 async def test_a_body_without_a_length_ends_where_it_is_too_large(calls: Calls) -> None:
     status, body = await calls("DescribeRepositories", Sent([b" " * 65_536] * (SMALL // 65_536 + 1)))
     assert (status, body["__type"]) == (413, "RequestEntityTooLargeException")
+
+
+async def test_a_large_body_is_received_of_those_alone_who_could_be_somebody(calls: Calls) -> None:
+    calls.admitted = KeyUnknown("no such key")
+    sent = Sent([b"x" * 1000])
+    status, body = await calls("UploadLayerPart", sent)
+    assert (status, body["__type"]) == (403, "UnrecognizedClientException")
+    assert sent.pieces
+    assert (await calls("DescribeRepositories", {}))[0] == 200
+
+
+async def test_nobody_calls_the_api(calls: Calls) -> None:
+    calls.caller = Caller("*", "")
+    status, body = await calls("DescribeRepositories", {})
+    assert (status, body["__type"]) == (403, "MissingAuthenticationTokenException")
 
 
 async def test_large_bodies_wait_for_one_another_and_small_ones_do_not(
