@@ -36,6 +36,7 @@ the exit codes of ``failures``.
 * ``users``        who may come in
 * ``groups``       users who have policies in common
 * ``roles``        rights that others take on for a while
+* ``issuers``     ``entrepot issuer``: whose tokens open sessions of roles
 * ``granting``     policies of all three
 * ``keys``         access keys
 * ``policies``     managed policies

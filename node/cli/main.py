@@ -46,6 +46,7 @@ COMMANDS = {
     "user": Row("node.cli.users", "user", "Users, their groups, passwords and policies."),
     "group": Row("node.cli.groups", "group", "Groups of users."),
     "role": Row("node.cli.roles", "role", "Roles, which others assume."),
+    "issuer": Row("node.cli.issuers", "issuer", "OpenID issuers whose tokens open sessions of roles."),
     "key": Row("node.cli.keys", "key", "Access keys of users."),
     "policy": Row("node.cli.policy", "policy", "Policies: kept, attached, checked, and what they decide."),
     "audit": Row("node.cli.audit", "audit", "Who did what."),

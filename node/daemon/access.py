@@ -13,6 +13,7 @@ from node.http.entrance import Entrance
 from node.http.message import Application
 from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.federation import Federation, Fetch
+from node.registry.authentication.logins import Logins
 from node.registry.authentication.passwords import Passwords
 from node.registry.authentication.tokenkeys import rotate_token_keys
 from node.registry.identity.first import Administrator, make_first_administrator
@@ -33,18 +34,18 @@ class Access:
     """What serves ``/token``, where anyone has to log in."""
 
 
-async def open_access(registry: Registry, config: Config, fetch: Fetch) -> Access:
+async def open_access(registry: Registry, config: Config, fetch: Fetch, logins: Logins) -> Access:
     """Return how callers are known; where they have to log in, there is a key to sign their tokens with.
 
-    *fetch* is how issuers are asked that are trusted to know callers.
+    *fetch* is how issuers are asked that are trusted to know callers; *logins* counts.
     """
-    federation = Federation(registry, fetch)
+    federation = Federation(registry, fetch, logins)
     if not requires_authentication(config):
         return Access(open_entrance(registry), federation, None)
     with suppress(Busy):  # Nobody gets a bearer token then; the job tries again.
         await rotate_token_keys(registry, root_caller(registry))
-    bearer, passwords = BearerTokens(registry), Passwords(registry)
-    entrance = guarded_entrance(registry, bearer, passwords)
+    bearer, passwords = BearerTokens(registry, logins), Passwords(registry, logins)
+    entrance = guarded_entrance(registry, bearer, passwords, logins)
     return Access(entrance, federation, token_application(registry, entrance, bearer, passwords))
 
 

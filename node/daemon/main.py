@@ -50,6 +50,7 @@ from node.http.listen import Listener
 from node.http.message import Application
 from node.peers.identity import Identity, create_local_identity, has_identity, load_identity
 from node.peers.listen import PEER_LIMITS, has_certificate
+from node.registry.authentication.logins import Logins
 from node.registry.authority import Authority
 from node.registry.commit import clock_at_start
 from node.registry.condition import condition
@@ -143,7 +144,7 @@ async def _run(
                 node = NodeControl(reloader.reload, Watcher(registry, metrics, running, ready).look, doctor.examine)
                 backups = backup_control(identity)
                 control = Admin(registry, peers, node, backups, connect, __version__, partial(tell_damage, registry))
-                login = await open_access(registry, config, issuer_fetch(system_dialer()))
+                login = await _access(registry, config, metrics)
                 made = await first_administrator(registry, config, with_key=shows_secrets and announce is not None)
                 beside = client_api(control, login.entrance)
                 health = Health(ready, metrics.render)
@@ -239,6 +240,13 @@ def _certificates(identity: Identity, certificate: ClientCertificate) -> dict[st
     if not identity.is_local:
         shown["peers"] = Expiry(identity.folder / "node.pem").at
     return shown
+
+
+async def _access(registry: Registry, config: Config, metrics: Metrics) -> Access:
+    logins = Logins()
+    metrics.watch("entrepot_logins_total", lambda: logins.taken)
+    metrics.watch("entrepot_logins_refused_total", lambda: logins.refused)
+    return await open_access(registry, config, issuer_fetch(system_dialer()), logins)
 
 
 def _clients(

@@ -58,6 +58,8 @@ COUNTED: Mapping[str, tuple[str, str, str]] = {
 Watched: TypeAlias = Literal[
     "entrepot_alarms",
     "entrepot_read_only",
+    "entrepot_logins_total",
+    "entrepot_logins_refused_total",
     "entrepot_loop_holds_total",
     "entrepot_connections",
     "entrepot_connections_accepted_total",
@@ -123,6 +125,11 @@ WATCHED: Mapping[Watched, tuple[str, str]] = {
         "task",
     ),
     "entrepot_read_only": ("Whether clients may not change content: 1 while they may not.", ""),
+    "entrepot_logins_total": (
+        "Callers that were known by what they showed; a bearer token counts once, when it is verified.",
+        "kind",
+    ),
+    "entrepot_logins_refused_total": ("Callers that were not known, or not any more, by what they showed.", "kind"),
     "entrepot_connections": ("Connections that are open.", "door"),
     "entrepot_connections_accepted_total": ("Connections accepted.", "door"),
     "entrepot_blob_sent_bytes_total": (

@@ -18,6 +18,7 @@ say who they are; nothing else of this door is.
 * ``backup``       what a backup of a running node is made of
 * ``webhooks``     who is told of events
 * ``principals``   users, groups and roles
+* ``issuers``      who is trusted to say who somebody is
 * ``grants``       policies, and whose they are
 * ``keys``         access keys
 * ``peers``        invitations, the authority, trust, other nodes

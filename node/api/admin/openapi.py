@@ -18,7 +18,7 @@ _ABOUT = {
     "role": "Name of a role.",
     "key": "Id of an access key.",
     "policy": "Name of a policy of its own.",
-    "name": "Name or ARN of a managed policy; the slash of an ARN may be there as it is.",
+    "name": "Name or ARN of a managed policy, or the URL of an issuer without its scheme; slashes stand as they are.",
 }
 _PAGING: list[dict[str, Any]] = [
     {

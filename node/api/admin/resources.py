@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from node.api.admin import audit, grants, keys, peers, principals, simulation
+from node.api.admin import audit, grants, issuers, keys, peers, principals, simulation
 from node.api.admin.answer import Handler
 from node.api.admin.control import PeersSeen
 from node.registry.audit.reading import AuditPage, Verified
@@ -128,6 +128,15 @@ def _policies() -> Iterator[Resource]:
     yield Resource("DELETE", path, "iam:DeletePolicy", grants.delete_policy, "Delete a managed policy", status=204)
 
 
+def _issuers() -> Iterator[Resource]:
+    path, asked, one = "/issuers/{name}", issuers.IssuerAsked, issuers.Issuer
+    put, delete, every = "iam:CreateOpenIDConnectProvider", "iam:DeleteOpenIDConnectProvider", issuers.Issuers
+    listing = "iam:ListOpenIDConnectProviders"
+    yield Resource("GET", "/issuers", listing, issuers.list_all, "List the trusted issuers", None, every)
+    yield Resource("PUT", path, put, issuers.put_one, "Trust an issuer", asked, one)
+    yield Resource("DELETE", path, delete, issuers.delete_one, "Trust an issuer no longer", status=204)
+
+
 def _peers() -> Iterator[Resource]:
     yield Resource("GET", "/peers", "entrepot:DescribePeers", peers.get_peers, "List the other nodes", None, PeersSeen)
 
@@ -156,6 +165,7 @@ RESOURCES: tuple[Resource, ...] = (
     *_of_roles(),
     *_keys(),
     *_policies(),
+    *_issuers(),
     *_peers(),
     *_decisions(),
 )

@@ -6,6 +6,7 @@ from node.api.login.credentials import Basic, Bearer, Nothing, Signed, shown
 from node.http.entrance import Entrance
 from node.http.message import Request
 from node.registry.authentication.bearer import BearerTokens
+from node.registry.authentication.logins import Logins
 from node.registry.authentication.passwords import Passwords
 from node.registry.authentication.signatures import authenticate_signature, check_signer
 from node.registry.authentication.subjects import ANONYMOUS, Client, caller_of_subject
@@ -39,7 +40,7 @@ def open_entrance(registry: Registry) -> Entrance:
     return Entrance(known, identify, challenge, is_open=True)
 
 
-def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwords) -> Entrance:
+def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwords, logins: Logins) -> Entrance:
     """Return the entrance of a node whose callers have to say who they are; nobody is the anonymous caller."""
 
     def known(request: Request) -> Caller | None:
@@ -54,7 +55,8 @@ def guarded_entrance(registry: Registry, bearer: BearerTokens, passwords: Passwo
             case Basic(name, password):
                 return await passwords.authenticate(name, password, client)
             case Signed():
-                return authenticate_signature(registry, signed_request(request), body, client, services=SERVICES)
+                with logins.counted("signature"):
+                    return authenticate_signature(registry, signed_request(request), body, client, services=SERVICES)
             case Nothing():
                 return caller_of_subject(registry, ANONYMOUS, client)
 

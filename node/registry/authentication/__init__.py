@@ -12,7 +12,9 @@ what may be done: policies are asked with each request.
 * ``roles``       sessions of roles, and who may have one
 * ``issuers``     who is trusted to say who somebody is
 * ``federation``  identity tokens of those, verified
+* ``people``      log-in of people at a trusted issuer
 * ``signatures``  Signature Version 4
+* ``logins``      counts of all this
 * ``tokenkeys``   the keys that sign bearer tokens, and their rotation
 * ``bearer``      bearer tokens of OCI clients, and what they may be used for at most
 """

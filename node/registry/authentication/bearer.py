@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from node.registry.authentication.authorization import Issued, open_subject, seal_subject
+from node.registry.authentication.logins import Logins
 from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of
 from node.registry.authentication.tokenkeys import TokenKeys
 from node.registry.registry import Registry
@@ -49,8 +50,9 @@ _ASKED: Mapping[str, str] = {
 class BearerTokens:
     """Issues tokens and knows them again; one for each process."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, logins: Logins) -> None:
         self._registry = registry
+        self._logins = logins
         self._keys = TokenKeys(registry)
         self._known: dict[str, tuple[Subject, tuple[Access, ...], float]] = {}
         self._name = f"entrepot {registry.name}"
@@ -95,6 +97,10 @@ class BearerTokens:
         known = self.known(token, client)
         if known is not None:
             return known
+        with self._logins.counted("bearer-token"):
+            return self._verified(token, client)
+
+    def _verified(self, token: str, client: Client) -> Caller:
         now = self._registry.now()
         try:
             claims = jwt.read_token(token, self._keys.verifiers, issuer=self._name, audience=self._name, now=now)
@@ -115,10 +121,11 @@ class BearerTokens:
 
     def authenticate_refresh(self, token: str, client: Client) -> Caller:
         """Return the caller of a refresh token, or raise ``TokenInvalid``; ``TokenExpired`` where it is over."""
-        subject = open_subject(self._registry, _REFRESH, token)
-        if subject.user_id == "*":
-            raise TokenInvalid("nobody logged in for this token")
-        return caller_of_subject(self._registry, subject, client)
+        with self._logins.counted("refresh-token"):
+            subject = open_subject(self._registry, _REFRESH, token)
+            if subject.user_id == "*":
+                raise TokenInvalid("nobody logged in for this token")
+            return caller_of_subject(self._registry, subject, client)
 
     def would_give(self, caller: Caller, scopes: Iterable[Scope]) -> bool:
         """Whether another token, for *scopes*, would be good for something that the one *caller* showed is not for."""

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import trio
 
 from node.registry.authentication.issuers import Issuer, read_issuers
+from node.registry.authentication.logins import Logins
 from node.registry.current import Current
 from node.registry.registry import Registry
 from protocol.auth.idtoken import Identity, Unverified, keys_for, parse_id_token, verify_id_token
@@ -49,9 +50,10 @@ class _Known:
 class Federation:
     """Knows people and machines by tokens of others; one for each process."""
 
-    def __init__(self, registry: Registry, fetch: Fetch) -> None:
+    def __init__(self, registry: Registry, fetch: Fetch, logins: Logins) -> None:
         """Trust the issuers of *registry*, and ask them by *fetch*."""
         self._registry = registry
+        self._logins = logins
         self._fetch = fetch
         self._issuers = Current(registry.store, lambda txn: read_issuers(registry, txn))
         self._known: dict[Issuer, _Known] = {}
@@ -71,6 +73,10 @@ class Federation:
             IdentityTokenExpired: its time is over.
             IssuerUnreachable: its issuer cannot be asked for its keys.
         """
+        with self._logins.counted("identity-token"):
+            return await self._identify(token)
+
+    async def _identify(self, token: str) -> Identity:
         parsed = parse_id_token(token)
         issuer = self.issuer(parsed.issuer)
         keys = await self._keys(issuer, parsed)

@@ -13,6 +13,7 @@ from functools import partial
 import trio
 
 from node.registry.authentication.authorization import USER, authenticate_authorization_token
+from node.registry.authentication.logins import Logins
 from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of_principal
 from node.registry.authentication.turns import AT_ONCE, Turns
 from node.registry.identity.directory import Principal
@@ -34,8 +35,9 @@ _NOBODYS = "AKIA" + "A" * 16
 class Passwords:
     """Checks names and passwords; one for each process."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, logins: Logins) -> None:
         self._registry = registry
+        self._logins = logins
         self._key = registry.random(32)
         self._right: dict[bytes, float] = {}  # MAC of what was right -> when, on the clock of trio.
         self._turns = Turns()
@@ -51,10 +53,14 @@ class Passwords:
             TooManyAttempts: too many others wait to be told.
         """
         if name == USER:
-            return authenticate_authorization_token(self._registry, password, client)
+            with self._logins.counted("authorization-token"):
+                return authenticate_authorization_token(self._registry, password, client)
         if _KEY.fullmatch(name):
-            return caller_of_subject(self._registry, self._by_key(name, password, client), client)
-        return caller_of_subject(self._registry, await self._by_user(name, password, client.address), client)
+            with self._logins.counted("access-key"):
+                return caller_of_subject(self._registry, self._by_key(name, password, client), client)
+        with self._logins.counted("password"):
+            subject = await self._by_user(name, password, client.address)
+            return caller_of_subject(self._registry, subject, client)
 
     def _by_key(self, key: str, secret: str, client: Client) -> Subject:
         directory = self._registry.directory.get()

@@ -154,6 +154,8 @@ async def test_every_operation_asks_whether_its_caller_may(admin: Admin, route: 
         body = bodies.get(last, {"groups": []} if last == "groups" else {})
         if "/policies/{" in route.pattern:
             body = {"document": PULL}
+        if "/issuers/" in route.pattern:
+            body = {"url": "https://x", "audiences": ["x"]}
         if route.pattern.endswith("}/groups"):
             body = {"groups": []}
     status, error, _ = await api(admin, route.method, path, body)
