@@ -56,7 +56,9 @@ Each operation of Amazon ECR's two services, and how far it goes here. A node se
 - `GetDownloadUrlForLayer` gives a URL on this node that needs nothing else for an hour, and serves ranges.
 - `BatchDeleteImage` with both a digest and a tag deletes the tag, if it points there; and the image with its last one.
 - Layers and images go into repositories that exist: a push by the API creates none.
-- A mistake of the node is `ServerException`; what the id in `x-amzn-RequestId` means the access log says.
+- Counts are limited as at ECR, and an operator may raise the limits (`[quotas]`); rates are not limited.
+- The access log names each call (`operation`). A mistake of the node is answered with `ServerException`; the id in
+  `x-amzn-RequestId` has that of the log in its first and last group.
 
 This page is written by `python -m tests.ecr_page`.
 """

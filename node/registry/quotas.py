@@ -17,6 +17,13 @@ from protocol.oci.names import TagName
 _AHEAD = 1000  # Images that a repository takes before its images are counted again.
 
 
+def require_room_for_repository(registry: Registry, txn: ReadTxn) -> None:
+    """Raise ``LimitExceeded`` where there are as many repositories as there may be."""
+    most = registry.settings.quotas.repositories
+    if registry.store.meta.repositories.count(txn) >= most:
+        raise LimitExceeded(f"The registry has {most} repositories, and may not have more")
+
+
 def require_room_for_image(registry: Registry, txn: ReadTxn, row: RepositoryRow, digest: Digest) -> None:
     """Raise ``LimitExceeded`` where the image is not there yet, and the repository has as many as it may have."""
     if registry.store.meta.images.is_alive(txn, row.number, digest):

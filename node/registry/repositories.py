@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from node.registry.commit import commit
+from node.registry.quotas import require_room_for_repository
 from node.registry.registers import registers_taken
 from node.registry.registry import Registry
 from node.registry.templates import settings_from_template
@@ -71,10 +72,15 @@ def repository_for_push(registry: Registry, txn: WriteTxn, caller: Caller, name:
         NameUnknown: it does not exist and a push may not create it.
         Denied: without ``ecr:CreateRepository``.
         ReadOnly: the gate was closed after whoever pushes asked.
+        LimitExceeded: there are as many repositories as there may be.
     """
     registry.gate.require_open()
     row = find_repository(registry, txn, name)
-    return row or _create(registry, txn, caller, name, _template_for_push(registry, txn, name) or {})
+    if row is not None:
+        return row
+    settings = _template_for_push(registry, txn, name) or {}
+    require_room_for_repository(registry, txn)
+    return _create(registry, txn, caller, name, settings)
 
 
 def replicated_repository(

@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from node.registry.commit import commit, commit_rules
+from node.registry.quotas import require_room_for_repository
 from node.registry.registry import Registry
 from node.registry.repositories import find_repository, repository
 from node.store.rows import RepositoryRow
-from node.store.table import ReadTxn, WriteTxn
+from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.conditions import Keys
 from protocol.auth.public import told
-from protocol.errors import LimitExceeded, RepositoryExists
+from protocol.errors import RepositoryExists
 from protocol.oci.names import RepositoryName
 from protocol.rules.mutability import Mutability, stored_exclusions, stored_mutability
 from protocol.sync.entries import Known, RepositoryKey, RepositoryPut, RepositoryValue, Setting
@@ -83,7 +84,7 @@ async def create_repository(
                 f"The repository with name '{told(name)}' already exists in the registry with id "
                 f"'{registry.name.account}'"
             )
-        require_room(registry, txn)
+        require_room_for_repository(registry, txn)
         old = registry.store.meta.repositories.get(txn, name)
         life = 1 if old is None else old.state.life
         value = RepositoryValue(life, {"created": int(registry.now() * 1000), **fields})
@@ -98,13 +99,6 @@ async def create_repository(
     row = await registry.store.writer.write(run)
     registry.changes.notify()
     return row
-
-
-def require_room(registry: Registry, txn: ReadTxn) -> None:
-    """Raise ``LimitExceeded`` where there are as many repositories as there may be."""
-    most = registry.settings.quotas.repositories
-    if registry.store.meta.repositories.count(txn) >= most:
-        raise LimitExceeded(f"The registry has {most} repositories, and may not have more")
 
 
 async def put_mutability(registry: Registry, caller: Caller, name: RepositoryName, setting: Mutability) -> None:

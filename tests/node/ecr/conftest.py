@@ -61,10 +61,12 @@ class Calls:
             raise self.caller
         return self.caller
 
-    async def __call__(self, operation: str, body: Body | dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    async def __call__(
+        self, operation: str, body: Body | dict[str, Any], *, target: str = PRIVATE.target
+    ) -> tuple[int, dict[str, Any]]:
         """Return the status and the body of the answer."""
         sent = Sent([json.dumps(body).encode()]) if isinstance(body, dict) else body
-        headers = {"x-amz-target": f"{PRIVATE.target}.{operation}"}
+        headers = {"x-amz-target": f"{target}.{operation}"}
         request = Request("POST", "/", (), headers, sent, "http", "localhost:5000", "1.1", "127.0.0.1", "0a1b2c3d-1f")
         response = await self.application(request)
         assert isinstance(response.body, bytes)

@@ -8,6 +8,7 @@ from node.registry.freshness import is_stale
 from node.registry.images import open_manifest, prepare_manifest, put_image
 from node.registry.receiving import keep_manifest, take_image
 from node.registry.registry import Quotas, Registry
+from node.registry.repositories import delete_repository
 from node.registry.settings import create_repository, mutability_fields, mutability_of, put_mutability
 from node.registry.tags import delete_tag, list_tags
 from node.store.rows import RepositoryRow
@@ -26,7 +27,7 @@ from protocol.oci.digest import Digest, digest_of
 from protocol.oci.names import TagName
 from protocol.rules.mutability import Exclusion, Mode, Mutability, stored_mutability
 from protocol.wire.transfer import Announcement, TagSent
-from tests.node.registry.world import ALICE, APP, TAG, World, image, index, push_blob, push_image, put
+from tests.node.registry.world import ALICE, APP, OTHER, TAG, World, image, index, push_blob, push_image, put
 
 ONE, TWO = image(b"{}"), image(b"{}", b"2")
 DEV, V1 = TagName("dev-1"), TagName("v1")
@@ -174,6 +175,17 @@ async def test_there_are_as_many_images_and_tags_as_there_may_be(registry: Regis
     await delete_tag_of_image(registry, ALICE, APP, TagName("d"), None)
     await delete_tag_of_image(registry, ALICE, APP, TagName("f"), None)
     await put(registry, index(ONE), "e")
+
+
+async def test_there_are_as_many_repositories_as_there_may_be(registry: Registry) -> None:
+    registry.settings = msgspec.structs.replace(registry.settings, quotas=Quotas(repositories=1))
+    await with_mode(registry, "MUTABLE")
+    with pytest.raises(LimitExceeded):
+        await create_repository(registry, ALICE, OTHER, {})
+    with pytest.raises(LimitExceeded):
+        await push_blob(registry, b"{}", OTHER)
+    await delete_repository(registry, ALICE, APP, force=True)
+    await create_repository(registry, ALICE, OTHER, {})
 
 
 async def test_an_image_goes_with_its_last_tag_unless_an_index_names_it(registry: Registry) -> None:
