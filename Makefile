@@ -71,6 +71,7 @@ bench: setup ## measure beside docker-registry and nginx, write bench/results.md
 
 conformance: .venv/.ready ## the OCI conformance suite, profiles 1.0, 1.1 and dev (needs Go)
 	$(BIN)/python -m tests.e2e.conformance
+	$(BIN)/python -m tests.e2e.conformance --public
 
 h2spec: .venv/.ready ## h2spec, strict, plain and with TLS (needs Go)
 	GOBIN=$(CURDIR)/build/go go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible

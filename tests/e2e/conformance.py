@@ -2,19 +2,23 @@
 
 Three profiles with all optional features on, each against a fresh node, for the suite leaves half-made repositories.
 The suite pushes images whose layers it never uploads, so the node is told to allow that (``missing_content``).
-``--server docker-registry`` runs it against the rival; what fails is then told, and no error.
+``--server docker-registry`` runs it against the rival; what fails is then told, and no error. ``--public`` runs it on
+two public repositories, at the public host.
 
 Source: github.com/opencontainers/distribution-spec/conformance.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+from typing import Literal, TypeAlias
 from xml.etree import ElementTree
 
 from tests.e2e import processes
@@ -31,6 +35,9 @@ SETTINGS = {
     "OCI_API_MANIFESTS_DIGEST_HEADER": "true",
 }
 CONFIGURATION = '[registry]\nmissing_content = "allow"\n'
+Kind: TypeAlias = Literal["private", "public", "rival"]
+PUBLIC = ("team/one", "team/two")
+ALIAS = "acme"
 
 
 def main() -> None:
@@ -38,13 +45,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
     parser.add_argument("--server", choices=["entrepot", "docker-registry"], default="entrepot")
     parser.add_argument("--profile", choices=PROFILES, action="append")
+    parser.add_argument("--public", action="store_true")
     chosen = parser.parse_args()
     suite = _build()
     failed: list[str] = []
     print(f"{'profile':<10}{'passed':>8}{'failed':>8}{'skipped':>9}   report")
     for profile in chosen.profile or PROFILES:
         results = ROOT / "build/conformance" / profile
-        counts, failures = _run(suite, profile, results, rival=chosen.server == "docker-registry")
+        kind: Kind = "rival" if chosen.server == "docker-registry" else "public" if chosen.public else "private"
+        counts, failures = _run(suite, profile, results, kind)
         print(f"{profile:<10}{counts['passed']:>8}{counts['failed']:>8}{counts['skipped']:>9}   {results}")
         failed += [f"{profile}: {name}" for name in failures]
     for line in failed:
@@ -66,17 +75,19 @@ def _build() -> Path:
     return (program.parent / "conformance").rename(program)
 
 
-def _run(suite: Path, profile: str, results: Path, *, rival: bool) -> tuple[Counter[str], list[str]]:
+def _run(suite: Path, profile: str, results: Path, kind: Kind) -> tuple[Counter[str], list[str]]:
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        server = _start(Path(folder) / "data", rival=rival)
+        server = _start(Path(folder) / "data", kind)
         try:
             settings = SETTINGS | {
                 "OCI_REGISTRY": server.address,
                 "OCI_VERSION": profile,
                 "OCI_RESULTS_DIR": str(results),
             }
+            if kind == "public":
+                settings |= {f"OCI_REPO{at}": f"{ALIAS}/{name}" for at, name in enumerate(PUBLIC, 1)}
             with (results / "output.txt").open("w") as output:
                 environment = processes.environment(**settings)
                 done = subprocess.run([suite], cwd=results, env=environment, stdout=output, stderr=output, check=False)
@@ -89,11 +100,24 @@ def _run(suite: Path, profile: str, results: Path, *, rival: bool) -> tuple[Coun
     return counts, failures
 
 
-def _start(data: Path, *, rival: bool) -> Server:
+def _start(data: Path, kind: Kind) -> Server:
     port = processes.free_port()
-    if rival:
+    if kind == "rival":
         return start_docker_registry(data, port=port)
-    return start_node(data, port=port, configuration=CONFIGURATION)
+    if kind == "private":
+        return start_node(data, port=port, configuration=CONFIGURATION)
+    host = f'[public]\nhost = "127.0.0.1:{port}"\nalias = "{ALIAS}"\n'
+    server = start_node(data, port=port, configuration=CONFIGURATION + host)
+    for name in PUBLIC:
+        _create_public(server, name)
+    return server
+
+
+def _create_public(server: Server, name: str) -> None:
+    with closing(server.connect()) as connection:
+        headers = {"x-amz-target": "SpencerFrontendService.CreateRepository"}
+        connection.request("POST", "/", json.dumps({"repositoryName": name}), headers)
+        assert connection.getresponse().status == 200
 
 
 def _count(results: Path) -> tuple[Counter[str], list[str]]:
