@@ -352,12 +352,6 @@ class LifecyclePolicyUnknown(Refusal):
     status, oci, ecr = 404, "UNSUPPORTED", "LifecyclePolicyNotFoundException"
 
 
-class CatalogUnknown(Refusal):
-    """The public repository says nothing of itself."""
-
-    status, oci, ecr = 404, "NAME_UNKNOWN", "RepositoryCatalogDataNotFoundException"
-
-
 class PreviewUnknown(Refusal):
     """No lifecycle policy was previewed for the repository."""
 

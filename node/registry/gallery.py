@@ -21,7 +21,7 @@ from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.public import told
-from protocol.errors import CatalogUnknown, ManifestUnknown
+from protocol.errors import ManifestUnknown
 from protocol.oci.names import RepositoryName
 from protocol.rules.catalog import CatalogEntry, Logo
 from protocol.sync.entries import Known, Setting
@@ -82,20 +82,15 @@ async def put_repository_catalog(
 
 
 def get_repository_catalog(registry: Registry, caller: Caller, name: RepositoryName) -> CatalogShown:
-    """Return what a repository says of itself.
+    """Return what a repository says of itself, which may be nothing: Terraform takes an error for one.
 
     Raises:
         Denied: without ``ecr-public:GetRepositoryCatalogData``.
-        NameUnknown, CatalogUnknown: there is no such repository, or it says nothing.
+        NameUnknown: there is no such repository.
     """
     registry.authorize(caller, "ecr-public:GetRepositoryCatalogData", name)
     with registry.store.meta.read() as txn:
-        fields = _fields(registry, txn, CATALOG, name, repository(registry, txn, name))
-    if fields is None:
-        raise CatalogUnknown(
-            f"The repository catalog data does not exist for the repository with name '{told(name)}' "
-            f"in the registry with id '{registry.name.account}'"
-        )
+        fields = _fields(registry, txn, CATALOG, name, repository(registry, txn, name)) or {}
     texts = {key: fields.get(key) for key in _TEXTS}
     lists = {key: json.loads(str(fields.get(key) or "[]")) for key in _LISTS}
     return CatalogShown(msgspec.convert(texts | lists, CatalogEntry), str(fields.get("logo") or ""))

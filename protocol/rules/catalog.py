@@ -2,7 +2,8 @@
 
 The texts are Markdown of strangers and are kept as they came; whoever shows them has to make them harmless. The logo is
 served to browsers from where people log in, so it has to be one of the raster formats, told by its first bytes, and
-never a document that a browser could run (SVG, HTML). Badges that are not known are kept and not shown.
+never a document that a browser could run (SVG, HTML). Architectures and systems that nobody knows are kept and answered
+as well: Terraform compares them with what it said. It is whoever shows them as badges who leaves them out.
 
 Source: Amazon ECR Public API reference, ``RepositoryCatalogDataInput``; user guide, "Repository catalog data".
 """
@@ -13,9 +14,6 @@ from protocol.errors import ParameterInvalid
 
 LOGOS = "/logos/"
 """What the path of a logo begins with; behind it the name of the repository inside."""
-
-ARCHITECTURES = ("ARM", "ARM 64", "x86", "x86-64")
-OPERATING_SYSTEMS = ("Linux", "Windows")
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -53,8 +51,3 @@ def logo(data: bytes) -> Logo:
     raise ParameterInvalid(
         "Invalid parameter at 'logoImageBlob' failed to satisfy constraint: 'must be a PNG, JPEG, GIF or WebP image'"
     )
-
-
-def badges(given: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
-    """Return those of *given* that are shown: known ones, each once, in the order in which they were given."""
-    return [one for one in dict.fromkeys(given) if one in known]

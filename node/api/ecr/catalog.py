@@ -13,7 +13,7 @@ from node.registry.gallery import (
 )
 from protocol.auth.caller import Caller
 from protocol.oci.names import RepositoryName
-from protocol.rules.catalog import ARCHITECTURES, LOGOS, OPERATING_SYSTEMS, CatalogEntry, badges, logo
+from protocol.rules.catalog import LOGOS, CatalogEntry, logo
 
 
 async def put_of_repository(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def catalog_shown(door: Door, name: RepositoryName, said: CatalogShown) -> dict[
     entry, host = said.entry, door.registry.settings.public.host or door.host
     return {
         "description": entry.description,
-        "architectures": badges(entry.architectures, ARCHITECTURES) or None,
-        "operatingSystems": badges(entry.operating_systems, OPERATING_SYSTEMS) or None,
+        "architectures": list(entry.architectures) or None,
+        "operatingSystems": list(entry.operating_systems) or None,
         "logoUrl": f"{door.scheme}://{host}{LOGOS}{name}?v={said.logo}" if said.logo else None,
         "aboutText": entry.about,
         "usageText": entry.usage,

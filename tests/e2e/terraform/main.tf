@@ -190,13 +190,17 @@ resource "aws_ecrpublic_repository" "gallery" {
   force_destroy   = true
   catalog_data {
     about_text        = var.changed ? "# More about it" : "# About it"
-    architectures     = ["ARM", "x86-64"]
+    architectures     = ["ARM", "x86-64", "Linux"]
     description       = "An app"
     operating_systems = ["Linux"]
     usage_text        = "Pull it."
     logo_image_blob   = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
   }
   tags = { env = var.changed ? "test" : "production" }
+}
+
+resource "aws_ecrpublic_repository" "plain" {
+  repository_name = "tf/plain"
 }
 
 resource "aws_ecrpublic_repository_policy" "gallery" {

@@ -1,9 +1,9 @@
-"""A logo is one of four raster formats by its first bytes; badges are shown where they are known."""
+"""A logo is one of four raster formats by its first bytes."""
 
 import pytest
 
 from protocol.errors import ParameterInvalid
-from protocol.rules.catalog import ARCHITECTURES, badges, logo
+from protocol.rules.catalog import logo
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 
@@ -43,7 +43,3 @@ def test_is_a_logo(data: bytes, media_type: str) -> None:
 def test_is_no_logo(data: bytes) -> None:
     with pytest.raises(ParameterInvalid, match="logoImageBlob"):
         logo(data)
-
-
-def test_badges_that_are_not_known_are_not_shown() -> None:
-    assert badges(("x86-64", "<b>", "ARM", "x86-64", "arm"), ARCHITECTURES) == ["x86-64", "ARM"]
