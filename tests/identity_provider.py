@@ -2,6 +2,11 @@
 
 import base64
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -59,3 +64,61 @@ class ProviderKeys:
         used = {"alg": algorithm, "kid": algorithm, "typ": "JWT"} if header is None else header
         message = f"{part(used)}.{part(claims)}"
         return f"{message}.{base64url(self.sign(algorithm, message.encode()))}"
+
+
+@dataclass(slots=True)
+class Provider:
+    """An OpenID provider on loopback, which answers what it is told to, and counts what it is asked."""
+
+    url: str
+    keys: ProviderKeys
+    answers: dict[str, tuple[int, bytes, dict[str, str]]] = field(default_factory=dict)  # By path.
+    asked: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
+
+    def publish(self, **changed: object) -> None:
+        """Answer as a provider does, but for what is *changed* of its configuration."""
+        configuration = {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/keys",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            **changed,
+        }
+        self.answers["/.well-known/openid-configuration"] = (200, json.dumps(configuration).encode(), {})
+        self.answers["/keys"] = (200, json.dumps(self.keys.published()).encode(), {})
+
+
+@contextmanager
+def running_provider() -> Iterator[Provider]:
+    """Run a provider for the length of a block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            provider.asked.append(self.path)
+            status, body, headers = provider.answers.get(self.path, (404, b"", {}))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            provider.forms.append(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there.
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    provider = Provider(f"http://127.0.0.1:{server.server_port}", ProviderKeys())
+    provider.publish()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield provider
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
