@@ -197,7 +197,10 @@ def read_directory(account: str, meta: Meta, txn: ReadTxn) -> Directory:
     """Return what there is."""
     kinds: tuple[PrincipalKind, ...] = ("user", "group", "role")
     principals = [
-        _principal(account, kind, unique_id, fields) for kind in kinds for unique_id, fields in _all(meta, txn, kind)
+        principal_of(account, kind, unique_id, fields)
+        for kind in kinds
+        for unique_id, fields in _all(meta, txn, kind)
+        if "name" in fields  # Else what made it did not come yet.
     ]
     keys = [
         AccessKey(
@@ -214,7 +217,8 @@ def read_directory(account: str, meta: Meta, txn: ReadTxn) -> Directory:
     return Directory(account, principals, keys, [_managed(account, *row) for row in _all(meta, txn, "managed-policy")])
 
 
-def _principal(account: str, kind: PrincipalKind, unique_id: str, fields: Fields) -> Principal:
+def principal_of(account: str, kind: PrincipalKind, unique_id: str, fields: Fields) -> Principal:
+    """Return who the register of this unique id is of."""
     name = str(fields.get("name", ""))
 
     def under(prefix: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from node.api.admin.answer import Admin, Handler
 from node.api.admin.client import MAX_BODY, ROUTES, client_api
@@ -184,3 +185,10 @@ async def test_the_description_has_every_operation(admin: Admin) -> None:
     ]
     assert len(ids) == len(set(ids))
     assert (await api(admin, "GET", "/api/openapi.json", caller=NOBODY))[0] == 401
+
+
+async def test_the_description_is_one_of_openapi_3_1(admin: Admin) -> None:
+    _, document, _ = await api(admin, "GET", "/api/openapi.json")
+    OpenAPIV31SpecValidator(document).validate()
+    refused = document["paths"]["/users/{user}/keys"]["post"]
+    assert refused["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/KeyAsked"}
