@@ -1,4 +1,4 @@
-"""Fill a store with many small images, by the same merges as a push but without its requests: 100 images a record."""
+"""Fill a store with many small images, by the same merges as a push but without its requests, a thousand at once."""
 
 import secrets
 import time
@@ -31,7 +31,7 @@ from protocol.sync.clock import Clock
 from protocol.sync.entries import ImageKey, ImagePut, ImageValue, Known, TagKey, TagPut, TagValue
 from protocol.sync.vector import Dot
 
-BATCH = 100  # Images in one record.
+BATCH = 1000  # Images in one transaction.
 _EMPTY = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 

@@ -11,7 +11,7 @@ from node.store.blobs import BlobRow, Chunked, LinkRow
 from node.store.extents import Span
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
-from protocol.errors import BlobInUse, BlobUnknown, Damaged, LayerInaccessible
+from protocol.errors import BlobInUse, BlobUnknown, Damaged, LayerInaccessible, StoreReadOnly
 from protocol.oci.digest import Digest, unpacked
 from protocol.oci.names import RepositoryName
 
@@ -24,6 +24,7 @@ async def open_blob(registry: Registry, caller: Caller, name: RepositoryName, di
         NameUnknown, BlobUnknown: there is none.
         LayerInaccessible: archived images alone name it.
         Damaged: its bytes are known to be bad.
+        StoreReadOnly: the disk failed, and the store is being opened anew.
     """
     registry.authorize(caller, "ecr:GetDownloadUrlForLayer", name)
     _require_active(registry, name, digest)
@@ -157,6 +158,8 @@ def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenB
             return OpenBlob(
                 blob.size, registry.store.chunks.fd, partial(_inline, meta.blobs.content(txn, digest)), _nothing
             )
+        if registry.store.chunk_writer.lost.is_set():  # Before a byte is sent, as below.
+            raise StoreReadOnly("the disk failed; the store is being opened anew")
         if blob.number in registry.store.verified.bad:
             raise Damaged(f"chunks of {digest}")  # Before a byte is sent; and who mends it waits for readers to end.
         hashes = meta.blobs.hashes(txn, blob)

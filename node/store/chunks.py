@@ -21,7 +21,7 @@ import lmdb
 from node.store.table import MAX_READERS, WriteTxn
 from node.store.tree import HEAD, PAGE, Tree, head_of
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Damaged
+from protocol.errors import Damaged, StoreReadOnly
 
 ViewTxn: TypeAlias = "lmdb.Transaction[memoryview]"
 """A read whose values are views of the map: none leaves the function that asked for it."""
@@ -46,12 +46,12 @@ class Chunks:
         """Begin a read, for a ``with`` that holds no ``await``: a reader pins free pages.
 
         Raises:
-            Damaged: the last page of a commit could not be written, and the node is about to open the store anew.
+            StoreReadOnly: the last page of a commit could not be written, and the node is about to open the store anew.
         """
         try:
             return self.env.begin(buffers=True)
         except lmdb.PanicError as error:
-            raise Damaged("the disk failed; the store is being opened anew") from error
+            raise StoreReadOnly("the disk failed; the store is being opened anew") from error
 
     def put(self, txn: WriteTxn, number: int, index: int, data: bytes | bytearray | memoryview) -> None:
         """Add or replace one chunk."""

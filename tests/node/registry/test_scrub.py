@@ -17,7 +17,7 @@ from node.registry.scrubbing import ScrubState
 from node.store.damage import chunk_place
 from node.store.extents import is_resident
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Damaged, Denied, ParameterInvalid
+from protocol.errors import Damaged, Denied, ParameterInvalid, StoreReadOnly
 from protocol.oci.digest import Digest, packed
 from protocol.oci.names import RepositoryName
 from tests.node.registry.world import ALICE, APP, EVE, World, content, opened, push_blob
@@ -216,3 +216,12 @@ async def test_a_pass_that_was_asked_for_puts_off_the_next_one(registry: Registr
     registry.scrubbing.state = ScrubState(next=registry.now() + 60)
     await scrubbed(registry)
     assert scrub_status(registry, ALICE).next is None, "to be drawn anew, an interval after this pass"
+
+
+async def test_a_blob_that_cannot_be_found_while_the_store_is_opened_anew_is_refused_for_now(
+    registry: Registry,
+) -> None:
+    digest = await push_blob(registry, LAYER)
+    registry.store.chunk_writer.lost.set()
+    with pytest.raises(StoreReadOnly):
+        await content(registry, APP, digest)
