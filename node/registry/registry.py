@@ -13,7 +13,7 @@ from node.registry.current import Current
 from node.registry.delivery import Delivery
 from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
-from node.registry.identity.directory import Directory, read_directory
+from node.registry.identity.directory import Directory, DirectoryReader
 from node.registry.incoming import Incoming
 from node.registry.previewing import Previews
 from node.registry.pulls import Pulls
@@ -149,12 +149,15 @@ class Registry:
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
     key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
     directory: Current[Directory] = field(init=False)
-    has_archive: Current[bool] = field(init=False)  # Whether any image ever was in the archive.
     """Users, groups, roles, policies and keys as they are now."""
+    principals: DirectoryReader = field(init=False)
+    """Reads them in any transaction."""
+    has_archive: Current[bool] = field(init=False)  # Whether any image ever was in the archive.
 
     def __post_init__(self) -> None:
-        account, meta = self.name.account, self.store.meta
-        self.directory = Current(self.store, lambda txn: read_directory(account, meta, txn))
+        meta = self.store.meta
+        self.principals = DirectoryReader(self.name.account, meta)
+        self.directory = Current(self.store, self.principals.read)
         self.has_archive = Current(self.store, lambda txn: bool(meta.registers.page(txn, STORAGE, limit=1)))
 
     def authorize(self, caller: Caller, action: str, resource: Resource, keys: Keys = _NO_KEYS) -> None:

@@ -29,6 +29,16 @@ class Registers:
         rows = self.rows.items(txn, start, after=beyond, limit=limit)
         return [(key[len(group) + 1 :].decode(), state) for key, state in rows]
 
+    def encoded(self, txn: ReadTxn, group: str, *, after: str = "", limit: int) -> list[tuple[str, bytes]]:
+        """Return a page as ``page`` does, each state still encoded: for who keeps what became of it."""
+        start = register_key(group, "")
+        rows = self.rows.bytes.items(txn, start, after=after.encode(), limit=limit)
+        return [(key[len(start) :].decode(), body) for key, body in rows]
+
+    def decoded(self, body: bytes) -> RegisterState:
+        """Return the state of which *body* is the encoding."""
+        return self.rows.decoded(body)
+
 
 def register_key(group: str, name: str) -> bytes:
     """Return the key of a register."""

@@ -260,6 +260,10 @@ class Table(Generic[Record]):
         value = self.bytes.get(txn, key)
         return None if value is None else self._decode(value)
 
+    def decoded(self, body: bytes) -> Record:
+        """Return the record of which *body* is the encoding."""
+        return self._decode(body)
+
     def put(self, txn: WriteTxn, key: bytes, record: Record) -> None:
         """Add or replace."""
         self.bytes.put(txn, key, self._encode(record))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from node.registry.commit import commit_rules
-from node.registry.identity.directory import Directory, Principal, read_directory
+from node.registry.identity.directory import Directory, Principal
 from node.registry.identity.uses import forget_use
 from node.registry.registers import register_put
 from node.registry.registry import Registry
@@ -283,7 +283,7 @@ async def change(registry: Registry, act: Act, write: Write) -> None:
 
 def read_now(registry: Registry, txn: ReadTxn) -> Directory:
     """Return what there is in a transaction, however new."""
-    return read_directory(registry.name.account, registry.store.meta, txn)
+    return registry.principals.read(txn)
 
 
 def tag_fields(tags: Mapping[str, str | None]) -> dict[str, Setting]:

@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.registry.identity.directory import Directory, Principal, principal_of
+from node.registry.identity.principals import create_principal
+from node.registry.registers import put_register
+from node.registry.registry import Registry
+from node.store.table import WriteTxn
+from protocol.auth.caller import Act
 from protocol.auth.principals import PrincipalKind
+from protocol.errors import ParameterInvalid
 from protocol.sync.entries import RegisterPut, RegisterValue, Setting, register_name
-from protocol.sync.registers import RegisterState, merge_register
+from protocol.sync.registers import RegisterField, RegisterState, merge_register
 from protocol.sync.vector import Dot
+from tests.node.registry.world import ALICE
 
 ACCOUNT = "111111111111"
 KINDS: tuple[PrincipalKind, ...] = ("user", "group", "role")
@@ -74,3 +82,31 @@ def test_each_name_is_one_principals_and_found_by_id_name_and_arn_alike(entries:
         others = [rival for rival in directory.all_named(one.kind, one.name) if rival.id != one.id]
         assert all((one.created, one.id) < (rival.created, rival.id) for rival in others), "the oldest has the name"
         assert all(directory.by_id(rival.id) is None for rival in others if rival.id != one.id)
+
+
+async def test_the_directory_is_the_same_one_until_a_principal_changes(registry: Registry) -> None:
+    await create_principal(registry, ALICE, "user", "ana")
+    before = registry.directory.get()
+    await put_register(registry, Act(ALICE, "ecr:PutRegistryPolicy"), "document", "registry-policy", {"text": "{}"})
+    assert registry.directory.get() is before
+    await create_principal(registry, ALICE, "user", "bob")
+    after = registry.directory.get()
+    assert [one.name for one in after.principals("user")] == ["ana", "bob"]
+    assert after.by_name("user", "ana") is before.by_name("user", "ana"), "what did not change was not made anew"
+
+
+async def test_what_an_aborted_transaction_wrote_is_not_believed(registry: Registry) -> None:
+    await create_principal(registry, ALICE, "user", "ana")
+    before = registry.directory.get()
+
+    def run(txn: WriteTxn) -> None:
+        state = RegisterState((RegisterField("name", "mallory", 1, Dot("a" * 16, bytes(16), 1), "arn"),))
+        registry.store.meta.registers.put(txn, "user", "AIDAX", state)
+        assert registry.principals.read(txn).by_id("AIDAX") is not None
+        raise ParameterInvalid("not this time")
+
+    with pytest.raises(ParameterInvalid):
+        await registry.store.writer.write(run)
+    with registry.store.meta.read() as txn:
+        assert [one.name for one in registry.principals.read(txn).principals("user")] == ["ana"]
+    assert registry.directory.get().principals("user") == before.principals("user")
