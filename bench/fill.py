@@ -13,11 +13,13 @@ from blake3 import blake3
 
 from node.peers.identity import Identity, create_local_identity
 from node.registry.commit import commit
+from node.registry.keyring import Keyring
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.repositories import repository_for_push
 from node.registry.transit import Transits
 from node.registry.vault import Vault
 from node.store.blobs import BlobRow
+from node.store.keyfiles import KeyFiles
 from node.store.store import Store, open_store
 from node.store.table import WriteTxn
 from node.telemetry.alarms import Alarms
@@ -67,6 +69,7 @@ async def opened_registry(data: Path, identity: Identity) -> AsyncIterator[Regis
             store=store,
             author=author,
             vault=Vault(identity.registry_key, secrets.token_bytes),
+            keyring=Keyring(KeyFiles(store.path / "keys"), identity.master_keys, secrets.token_bytes),
             policies=_allow,
             settings=Settings(),
             now=time.time,

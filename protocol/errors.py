@@ -442,6 +442,17 @@ class BackfillEnded(Refusal):
     status, oci, ecr = 409, "UNSUPPORTED", "ReplicationBackfillInvalidStatusException"
 
 
+class KeyUnusable(Refusal):
+    """The KMS key that something is kept under is not there, or may not be used now."""
+
+    status, oci, ecr = 403, "DENIED", "KmsException"
+
+    def __init__(self, reason: str, text: str) -> None:
+        """*reason* is what KMS calls it, such as ``DisabledException``."""
+        super().__init__(text)
+        self.members = {"kmsError": reason}
+
+
 class PrincipalUnknown(Refusal):
     """No such user, group, role, key or policy."""
 

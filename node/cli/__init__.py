@@ -39,6 +39,7 @@ the exit codes of ``failures``.
 * ``issuers``     ``entrepot issuer``: whose tokens open sessions of roles
 * ``granting``     policies of all three
 * ``keys``         access keys
+* ``kms``          KMS keys, and the master key
 * ``policies``     managed policies
 * ``audit``        who did what, and whether that was changed
 * ``policy``       policy documents, without a node

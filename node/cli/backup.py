@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from node.registry.backup.layout import Manifest
 from node.registry.backup.run import back_up, keep_which
 from node.registry.backup.source import Source, StoppedSource
 from node.registry.backup.verify import verify_backup
+from node.store.keyfiles import KeyFiles
 from node.store.store import open_stopped
 from protocol.errors import Damaged
 
@@ -204,7 +206,9 @@ def _source(data: Path, rate: float) -> Iterator[Source]:
         raise NotFound(f"there is no store in {data}; name the data directory of a node with --data")
     identity = load_identity(data)
     with open_stopped(data) as store:
-        yield StoppedSource(store, who_is(identity), time.time(), identity.sign, lambda: identity_files(identity))
+        files = KeyFiles(data / "keys")
+        own = partial(identity_files, identity)
+        yield StoppedSource(store, who_is(identity), time.time(), identity.sign, own, files)
 
 
 def _require_apart(dest: Path, data: Path) -> None:

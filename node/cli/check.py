@@ -1,5 +1,6 @@
 """``entrepot check``: whether a store is as it has to be, of a node that runs or of one that does not."""
 
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -19,7 +20,10 @@ from node.cli.output import print_json, print_rows
 from node.peers.identity import Identity, load_identity
 from node.registry.check.findings import Checked
 from node.registry.check.store import check_store, rows_of
-from node.registry.check.walk import Own
+from node.registry.check.walk import KeyOf, Own, no_key
+from node.registry.keyring import Keyring
+from node.registry.sealing import key_finder
+from node.store.keyfiles import KeyFiles
 from node.store.store import StoppedStore, open_stopped
 from protocol.sync.record import Record
 
@@ -73,13 +77,15 @@ def _of_running(control: Control, *, deep: bool) -> Checked:
 def _of_stopped(data: Path, *, deep: bool) -> Checked:
     if not (data / "FORMAT").exists():
         raise NotFound(f"there is no store in {data}; name the data directory of a node with --data")
-    own = own_of(load_identity(data))
+    identity = load_identity(data)
     with open_stopped(data) as store, _progress(store) as progress:
+        keyring = Keyring(KeyFiles(data / "keys"), identity.master_keys, secrets.token_bytes)
+        own = own_of(identity, key_finder(store.meta, keyring))
         return check_store(store, own, deep=deep, progress=progress)
 
 
-def own_of(identity: Identity) -> Own:
-    """Return as whom a stopped node wrote its records."""
+def own_of(identity: Identity, key_of: KeyOf = no_key) -> Own:
+    """Return as whom a stopped node wrote its records, and how what is sealed is opened."""
     key = identity.key.public_key()
 
     def verify(_record: Record, message: bytes, signature: bytes) -> bool:
@@ -89,7 +95,7 @@ def own_of(identity: Identity) -> Own:
             return False
         return True
 
-    return Own(str(identity.registry), identity.name.node, verify)
+    return Own(str(identity.registry), identity.name.node, verify, key_of)
 
 
 @contextmanager

@@ -50,6 +50,12 @@ COMMANDS = {
     "key": Row("node.cli.keys", "key", "Access keys of users."),
     "policy": Row("node.cli.policy", "policy", "Policies: kept, attached, checked, and what they decide."),
     "audit": Row("node.cli.audit", "audit", "Who did what."),
+    "kms": Row("node.cli.kms", "kms", "KMS keys: keys of this registry under which repositories are encrypted."),
+    "master-key": Row(
+        "node.cli.kms",
+        "master_key",
+        "The node's master key, under which all its other keys are kept (identity/master.key).",
+    ),
     "peer": Row("node.cli.peers", "peer", "Other nodes."),
     "read-only": Row("node.cli.readonly", "read_only", "Refuse changes of content for a while."),
     "doctor": Row("node.cli.doctor", "doctor", "Look at all that a node depends on, and say what to do."),

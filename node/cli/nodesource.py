@@ -77,6 +77,17 @@ class NodeSource:
                 raise Failed("the node stopped; what was backed up stays: run this again when it is back") from error
             raise Damaged(f"it cannot be read beyond {start + came} bytes; the node's log says why") from error
 
+    def sealed(self, copy: Digest) -> tuple[bytes, int]:
+        """Return the BLAKE3 and the length of a large copy that is sealed."""
+        try:
+            return self._ask("GET", f"backup/sealed/{copy}", tuple[bytes, int])
+        except NotFound as error:
+            raise BlobUnknown(str(error)) from error
+
+    def keys(self) -> dict[str, bytes]:
+        """Return the files with wrapped keys."""
+        return self._ask("GET", "backup/keys", dict[str, bytes])
+
     def sign(self, message: bytes) -> bytes:
         """Return the node's signature."""
         return self._ask("POST", "backup/signature", bytes, message)

@@ -242,6 +242,15 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 4 * 2**30
 
 
+class EncryptionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[encryption]``: what becomes of repositories that nobody asked to be encrypted."""
+
+    default: Annotated[
+        Literal["off", "aes256"],
+        Meta(description="off: they lie as they are; aes256: new ones are sealed, and those before stay."),
+    ] = "off"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a node. Values made by ``load`` are checked; defaults are right as they stand."""
 
@@ -252,6 +261,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quotas: QuotaSettings = QuotaSettings()
     public: PublicSettings = PublicSettings()
     limits: LimitSettings = LimitSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     log: LogSettings = LogSettings()
     scrub: ScrubSettings = ScrubSettings()
     audit: AuditSettings = AuditSettings()

@@ -16,6 +16,7 @@ end; then the writers commit what was queued; then the lock on the data director
 * ``peering``    what peers are given of the registry, and the registry of peers
 * ``control``    what commands ask of peers
 * ``notify``     tells systemd how the node is
+* ``masters``    how the master key is rotated
 * ``jobs``       the table of what runs beside the doors
 * ``issuers``    how trusted issuers are asked
 * ``webhooks``   how webhooks reach their receivers

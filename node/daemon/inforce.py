@@ -30,7 +30,14 @@ def put_rules(registry: Registry, config: Config) -> None:
     if quotas != registry.settings.quotas:
         registry.room.clear()
     public = PublicPlace(config.public.alias or "", config.public.host or "")
-    registry.settings = Settings(rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas, public)
+    registry.settings = Settings(
+        rules.create_on_push,
+        rules.missing_content,
+        rules.manifest_limit,
+        quotas,
+        public,
+        encrypt_by_default=config.encryption.default == "aes256",
+    )
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")
     else:

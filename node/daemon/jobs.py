@@ -14,6 +14,7 @@ from node.jobs.audit import audit_forever
 from node.jobs.collection import collect_forever
 from node.jobs.disk import watch_disk_forever
 from node.jobs.expiry import expire_forever
+from node.jobs.keys import look_after_keys_forever
 from node.jobs.noted import write_noted_forever
 from node.jobs.repair import repair_forever
 from node.jobs.scrub import DAY, Pace, scrub_forever
@@ -37,6 +38,7 @@ def jobs_of(registry: Registry, peering: Peering, reloader: Reloader, connect: C
         "certificate": reloader.watch_certificate,
         "collection": partial(collect_forever, registry),
         "scrub": partial(scrub_forever, registry, lambda: _pace(running.config), SystemRandom()),
+        "keys": partial(look_after_keys_forever, registry, root_caller(registry)),
         "repair": partial(repair_forever, registry),
         "disk": partial(watch_disk_forever, registry),
         "audit": partial(

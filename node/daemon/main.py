@@ -36,6 +36,7 @@ from node.daemon.inforce import put_access, put_limits, put_log, put_rules
 from node.daemon.issuers import issuer_fetch
 from node.daemon.jobs import jobs_of
 from node.daemon.leaving import Leaving
+from node.daemon.masters import masters_of
 from node.daemon.notify import Notify
 from node.daemon.peering import Peering, advertised_addresses, open_peering
 from node.daemon.reload import Reloader, Running
@@ -57,11 +58,13 @@ from node.registry.condition import condition
 from node.registry.damage import tell_damage
 from node.registry.elsewhere import Elsewhere
 from node.registry.identity.first import Administrator
+from node.registry.keyring import Keyring
 from node.registry.readonly import restore_gate
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.vault import Vault
 from node.store.format import require_whole
+from node.store.keyfiles import KeyFiles
 from node.store.space import map_size_for
 from node.store.store import Store, open_store
 from node.store.writer import Writer
@@ -283,6 +286,8 @@ def _registry(identity: Identity, store: Store, transits: Transits, elsewhere: E
         store=store,
         author=Author(identity.name.node, identity.incarnation, identity.sign, clock),
         vault=Vault(identity.registry_key, secrets.token_bytes),
+        keyring=Keyring(KeyFiles(store.path / "keys"), identity.master_keys, secrets.token_bytes),
+        masters=masters_of(identity),
         policies=_nobody,  # Until they have the registry that they are read from.
         settings=Settings(),  # Until ``put_rules``.
         now=time.time,

@@ -5,6 +5,7 @@
 * ``tokenkeys``   makes the next key that signs tokens
 * ``webhooks``    tells those who asked what happened
 * ``scrub``       reads all that is stored, and compares it
+* ``keys``        wraps keys anew after a rotation, and destroys those that are to go
 * ``repair``      mends what is found damaged
 * ``noted``       writes down when images were pulled and keys were used last
 * ``audit``       writes down what was read and refused, and signs for it

@@ -1,6 +1,7 @@
 """What this node answers to the calls of other nodes: see ``protocol.wire.transfer`` for the table."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import structlog
 import trio
@@ -10,11 +11,11 @@ from node.peers.calls import Peer, Reply
 from node.peers.fetch import Fetcher
 from node.peers.images import fetch_image
 from node.registry.elsewhere import OpenBlob
-from node.registry.receiving import is_taken, take_image
+from node.registry.receiving import into_repository, is_taken, prepare_arrival, take_image
 from node.registry.registry import Registry
 from node.registry.serving import caller_of, open_chunks, send_manifest, send_map
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Busy, Damaged, Denied, PeerFault, Refusal
+from protocol.errors import Busy, Damaged, Denied, KeyUnusable, PeerFault, Refusal
 from protocol.oci.names import RepositoryName
 from protocol.oci.reference import reference
 from protocol.wire import transfer
@@ -94,7 +95,9 @@ class Exchange:
             if not is_taken(self._registry, announced):
                 self._registry.gate.require_open()  # Before anything is fetched that could not be kept.
                 async with self._at_once:
-                    manifests = await fetch_image(self._fetcher, peer.registry, announced)
+                    await prepare_arrival(self._registry, caller, announced.repository)
+                    into = partial(into_repository, self._registry, announced.repository)
+                    manifests = await fetch_image(self._fetcher, peer.registry, announced, into)
                     await take_image(self._registry, caller, announced, manifests)
         except Denied as refusal:
             self._registry.notes_of_audit.refused(caller, "ecr:ReplicateImage", announced.repository, refusal)
@@ -105,7 +108,8 @@ class Exchange:
             return Acknowledgement("later", reason=f"damaged here: {damage}"[:512])
         except (Refusal, PeerFault) as error:
             log.warning("replication refused", image=announced.digest, source=announced.source, reason=str(error))
-            return Acknowledgement("failed", "InternalError", str(error)[:512])
+            code = "KmsError" if isinstance(error, KeyUnusable) else "InternalError"
+            return Acknowledgement("failed", code, str(error)[:512])
         return Acknowledgement("done")
 
 

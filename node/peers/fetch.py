@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from node.peers.session import Session
-from node.registry.transit import Transit, Transits
+from node.registry.transit import Into, Transit, Transits
 from node.telemetry.tracing import span
 from protocol.auth.names import RegistryName
 from protocol.blobs.chunkmap import ChunkMap
@@ -51,7 +51,7 @@ class Fetcher:
         self._together = trio.CapacityLimiter(_MAX_TOGETHER)
 
     async def blob(
-        self, source: RegistryName, name: RepositoryName, digest: Digest, root: bytes | None
+        self, source: RegistryName, name: RepositoryName, digest: Digest, root: bytes | None, into: Into
     ) -> Transit | None:
         """Return the transit of a blob, begun if it has to be; ``None`` where the blob is here by now.
 
@@ -60,6 +60,7 @@ class Fetcher:
             name: of the repository there.
             digest: of the blob.
             root: of its chunk map, where an entry of *source* says so.
+            into: how the repository here that it is for keeps its bytes.
 
         Raises:
             NoSource: no node of *source* can be asked now.
@@ -67,15 +68,16 @@ class Fetcher:
             StoreFull: there is no room.
             PeerFault: its chunk map is not the one of *root*.
         """
+        copy = into.copy(digest)
         while True:
-            if self._transits.is_here(digest):
+            if self._transits.is_here(copy):
                 return None
-            transit = self._transits.get(digest)
+            transit = self._transits.get(copy)
             if transit is not None:
                 return transit
-            if digest not in self._starting:
-                return await self._begin(source, name, digest, root)
-            await self._starting[digest].wait()
+            if copy not in self._starting:
+                return await self._begin(source, name, digest, root, into)
+            await self._starting[copy].wait()
 
     async def map_of(self, source: RegistryName, name: RepositoryName, digest: Digest) -> ChunkMap:
         """Return the chunk map of a blob; raises as ``blob``. An answer says that we may have it."""
@@ -88,16 +90,19 @@ class Fetcher:
             raise NoSource(f"no node of {source} is in reach")
         return sessions[0]
 
-    async def _begin(self, source: RegistryName, name: RepositoryName, digest: Digest, root: bytes | None) -> Transit:
-        self._starting[digest] = trio.Event()
+    async def _begin(
+        self, source: RegistryName, name: RepositoryName, digest: Digest, root: bytes | None, into: Into
+    ) -> Transit:
+        copy = into.copy(digest)
+        self._starting[copy] = trio.Event()
         try:
             chunk_map = await self.map_of(source, name, digest)
             blob = Blob(digest, chunk_map.size, chunk_map.root if root is None else root)
-            transit = self._transits.begin(blob, chunk_map)
+            transit = self._transits.begin(blob, chunk_map, into)
             self._nursery.start_soon(self._run, transit, source, name)
             return transit
         finally:
-            self._starting.pop(digest).set()
+            self._starting.pop(copy).set()
 
     async def _run(self, transit: Transit, source: RegistryName, name: RepositoryName) -> None:
         """Fetch to the end. Nothing that goes wrong here leaves this function: it would end the node."""

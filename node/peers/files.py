@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from protocol.errors import Damaged, NotReady
@@ -36,6 +36,32 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def replace_secret(path: Path, data: bytes) -> None:
+    """Replace *path* as ``write_file`` does, and overwrite where the old secret lay."""
+    with _overwritten(path):
+        write_file(path, data)
+
+
+def destroy_file(path: Path) -> None:
+    """Remove *path*, durably, and overwrite where it lay; nothing where it is gone."""
+    with suppress(FileNotFoundError):
+        with _overwritten(path):
+            path.unlink()
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _overwritten(path: Path) -> Iterator[None]:
+    """Fill what is in *path* with zeros, in its place, after the block has taken its name away."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        yield
+        os.pwrite(fd, bytes(os.fstat(fd).st_size), 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def read_file(path: Path) -> bytes:

@@ -6,6 +6,7 @@
     authority.pem    the authority of the account
     authority.key    only where the authority was made, or shared with on purpose
     master.key       32 random bytes, under which this node's secrets are sealed
+    master.key.old   the one before, while not all of them are sealed anew
     registry.key     the registry's 32 bytes, sealed under the master key
 
 ``trust``, ``invitations`` and ``nodes`` keep their files there as well. The folder is made beside its place, filled,
@@ -15,8 +16,8 @@ synced and renamed: a crash leaves all of an identity or nothing of it. Account 
 import secrets
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from node.peers import certificates
 from node.peers.certificates import Authority
-from node.peers.files import make_folder, read_file, sync_folder, write_file
+from node.peers.files import destroy_file, locked, make_folder, read_file, replace_secret, sync_folder, write_file
 from node.peers.trust import Trusted, load_trust
 from protocol.auth.names import LOCAL_ACCOUNT, LOCAL_REGION, Account, NodeId, NodeName, Region, RegistryName, checked
 from protocol.errors import Damaged, NotReady, ParameterInvalid
@@ -39,6 +40,7 @@ from protocol.wire.descriptor import SignedDescriptor
 FOLDER = "identity"
 NODES_FILE = "nodes.msgpack"
 KEY_SIZE = 32  # Bytes of a master or registry key.
+OLD_MASTER = "master.key.old"
 _VERSION = 1
 _NOT_KEPT = frozenset({"lock", "invitations.json"})  # A token is good once, also after a restore.
 _ESSENTIAL = frozenset(
@@ -70,7 +72,8 @@ class Identity:
     authority: Authority
     """The authority of this node's own account."""
     authority_key: Ed25519PrivateKey | None
-    master_key: bytes
+    master_keys: tuple[bytes, ...]
+    """The one in force, and the one before while it is being replaced."""
     registry_key: bytes
     trusted: dict[Account, Trusted]
     """Other accounts, as they were trusted when this was loaded."""
@@ -163,7 +166,8 @@ def load_identity(data: Path) -> Identity:
         incarnation = bytes.fromhex(document.incarnation)
     except (ValueError, TypeError, ParameterInvalid) as error:
         raise Damaged(f"a file in identity is not what it has to be: {error}") from error
-    master_key = read_file(folder / "master.key")
+    old = folder / OLD_MASTER
+    masters = (read_file(folder / "master.key"), *((read_file(old),) if old.exists() else ()))
     return Identity(
         folder=folder,
         name=name,
@@ -173,8 +177,8 @@ def load_identity(data: Path) -> Identity:
         certificate_pem=certificate_pem,
         authority=authority,
         authority_key=authority_key,
-        master_key=master_key,
-        registry_key=_unseal(master_key, read_file(folder / "registry.key"), name.registry),
+        master_keys=masters,
+        registry_key=_unseal_by_any(masters, read_file(folder / "registry.key"), name.registry),
         trusted=load_trust(folder),
     )
 
@@ -262,6 +266,31 @@ def add_local_identity(data: Path, *, now: float) -> None:
     _write_new(data, LOCAL_ACCOUNT, LOCAL_REGION, now)
 
 
+def begin_master_rotation(folder: Path, registry: RegistryName, registry_key: bytes) -> tuple[bytes, bytes]:
+    """Draw a new master key and put it in force; return it and the old one, which ``end_master_rotation`` destroys.
+
+    Between any two steps both are there, and the registry's key is sealed under one of them.
+
+    Raises:
+        NotReady: the last rotation has not ended.
+    """
+    with locked(folder):
+        if (folder / OLD_MASTER).exists():
+            raise NotReady("the last rotation has not ended: not all keys are wrapped anew yet; try again later")
+        old, new = read_file(folder / "master.key"), secrets.token_bytes(KEY_SIZE)
+        write_file(folder / OLD_MASTER, old)
+        replace_secret(folder / "master.key", new)
+        write_file(folder / "registry.key", _seal(new, registry_key, registry))
+        return new, old
+
+
+def end_master_rotation(folder: Path, registry: RegistryName, registry_key: bytes) -> None:
+    """Destroy the old master key: nothing is sealed under it any more."""
+    with locked(folder):
+        write_file(folder / "registry.key", _seal(read_file(folder / "master.key"), registry_key, registry))
+        destroy_file(folder / OLD_MASTER)
+
+
 def new_node_id() -> NodeId:
     """Draw the id of a new node."""
     return NodeId("".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(16)))
@@ -320,6 +349,13 @@ def _unseal(master_key: bytes, sealed: bytes, registry: RegistryName) -> bytes:
         return _cipher(master_key).decrypt(sealed[:12], sealed[12:], str(registry).encode())
     except (InvalidTag, ValueError) as error:
         raise Damaged("identity/registry.key is not of this registry and master.key") from error
+
+
+def _unseal_by_any(masters: Sequence[bytes], secret: bytes, registry: RegistryName) -> bytes:
+    for master_key in masters[1:]:
+        with suppress(Damaged):
+            return _unseal(master_key, secret, registry)
+    return _unseal(masters[0], secret, registry)
 
 
 def _cipher(master_key: bytes) -> AESGCM:

@@ -1,11 +1,13 @@
 """Fetching a whole image from another registry: its manifests, down to the last child, and all their blobs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import trio
 
 from node.peers.fetch import ANSWER, Fetcher, ask
 from node.registry.images import PreparedManifest, prepare_manifest
+from node.registry.transit import Into
 from protocol.auth.names import RegistryName
 from protocol.errors import DigestInvalid, ManifestInvalid, NoSource, PeerFault, Refusal
 from protocol.oci.digest import Digest
@@ -35,8 +37,16 @@ async def ask_manifest(
     return decode(await ask(fetcher.session(source), MANIFEST, body, MAX_MANIFEST_SENT, patience=ANSWER), ManifestSent)
 
 
-async def fetch_image(fetcher: Fetcher, source: RegistryName, announced: Announcement) -> list[PreparedManifest]:
+async def fetch_image(
+    fetcher: Fetcher, source: RegistryName, announced: Announcement, into: Callable[[], Into]
+) -> list[PreparedManifest]:
     """Fetch all that an announced image lacks here, and return its manifests, deepest first.
+
+    Args:
+        fetcher: of this node.
+        source: where the image is.
+        announced: what was said of it.
+        into: asked for each blob how its repository here keeps it.
 
     Raises:
         NoSource: the source cannot be reached, or has not got all of it.
@@ -52,35 +62,39 @@ async def fetch_image(fetcher: Fetcher, source: RegistryName, announced: Announc
                 wanted[blob.digest] = roots[blob.digest]
             elif not blob.is_foreign:
                 raise NoSource(f"{source} has not got {blob.digest}, which {prepared.digest} names")
-    failures: list[Exception] = []
-    limiter = trio.CapacityLimiter(_AT_ONCE)
+    fetching = _Fetching(fetcher, source, announced.repository, into)
     async with trio.open_nursery() as nursery:
         for one in wanted.values():
-            nursery.start_soon(_fetch, fetcher, source, announced.repository, one, limiter, failures)
-    for failure in failures:
+            nursery.start_soon(_fetch, fetching, one)
+    for failure in fetching.failures:
         raise failure
     return [prepared for _, prepared in manifests]
 
 
-async def _fetch(
-    fetcher: Fetcher,
-    source: RegistryName,
-    name: RepositoryName,
-    blob: Blob,
-    limiter: trio.CapacityLimiter,
-    failures: list[Exception],
-) -> None:
-    async with limiter:
-        if failures:
+@dataclass(frozen=True, slots=True)
+class _Fetching:
+    fetcher: Fetcher
+    source: RegistryName
+    name: RepositoryName
+    into: Callable[[], Into]
+    limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_AT_ONCE))
+    failures: list[Exception] = field(default_factory=list)
+
+
+async def _fetch(fetching: _Fetching, blob: Blob) -> None:
+    async with fetching.limiter:
+        if fetching.failures:
             return
         try:
-            transit = await fetcher.blob(source, name, blob.digest, blob.root)
+            transit = await fetching.fetcher.blob(
+                fetching.source, fetching.name, blob.digest, blob.root, fetching.into()
+            )
             if transit is not None:
                 await transit.ended.wait()
                 if transit.failure:
                     raise NoSource(transit.failure)
         except (Refusal, PeerFault) as error:
-            failures.append(error)
+            fetching.failures.append(error)
 
 
 async def _manifests(

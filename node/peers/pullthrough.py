@@ -15,7 +15,7 @@ from node.registry.elsewhere import OpenBlob, StoredManifest
 from node.registry.freshness import is_stale, put_checked
 from node.registry.images import prepare_manifest
 from node.registry.pullthrough import Upstreams
-from node.registry.receiving import keep_manifest, show_blob
+from node.registry.receiving import into_repository, keep_manifest, show_blob
 from node.registry.registry import Registry
 from node.registry.transit import Transit
 from protocol.auth.caller import Caller
@@ -116,10 +116,12 @@ class PullThrough:
         source, there = upstream
         try:
             registry.authorize(caller, "ecr:BatchImportUpstreamImage", name)
-            transit = registry.transits.get(digest)
-            if transit is not None or registry.transits.is_here(digest):
+            into = into_repository(registry, name)
+            copy = into.copy(digest)
+            transit = registry.transits.get(copy)
+            if transit is not None or registry.transits.is_here(copy):
                 await self._fetcher.map_of(source, there, digest)  # It says that this repository may have it.
-            transit = await self._fetcher.blob(source, there, digest, None)
+            transit = await self._fetcher.blob(source, there, digest, None, into)
         except (BlobUnknown, Denied):
             return None
         except PeerFault as error:

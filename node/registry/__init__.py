@@ -15,6 +15,10 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``vault``         the registry's key, for what nobody may read who has the disk alone
 * ``authority``     who may: where policies meet the store
 * ``simulation``    what would be decided, and why
+* ``keyring``       the keys that seal what lies on the disk
+* ``kms``           keys that an operator makes, under which repositories are encrypted
+* ``sealing``       how repositories keep their bytes, and the keys by which they read them
+* ``rewrapping``    keys wrapped anew after a rotation, and older ones destroyed
 * ``session``       one upload in memory
 * ``state``         how an entry of a record changes the tables: the only way that they change
 * ``stamping``      the clock's ceiling

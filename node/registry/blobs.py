@@ -3,16 +3,19 @@
 from collections.abc import AsyncIterator
 from functools import partial
 
+from node.registry.content import opened_content
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
 from node.registry.repositories import repository
+from node.registry.sealing import any_data_key, chunked, data_key
 from node.registry.storage import is_archived_layer
 from node.store.blobs import BlobRow, Chunked, LinkRow
+from node.store.copies import unpacked_copy
 from node.store.extents import Span
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Caller
 from protocol.errors import BlobInUse, BlobUnknown, Damaged, LayerInaccessible, StoreReadOnly
-from protocol.oci.digest import Digest, unpacked
+from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 
 
@@ -67,8 +70,9 @@ async def stat_blob(registry: Registry, caller: Caller, name: RepositoryName, di
         link = None if row is None else meta.blobs.link(txn, row.number, digest)
         if not may_check and (link is None or not link.names):
             registry.authorize(caller, "ecr:BatchCheckLayerAvailability", name)
-        blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None
-        if blob is not None and not is_sound(registry, txn, digest, blob):
+        copy = digest if row is None else meta.blobs.copy(txn, row.number, digest)
+        blob = meta.blobs.get(txn, copy) if link is not None and link.seen else None
+        if blob is not None and not is_sound(registry, txn, copy, blob):
             blob = None  # Who is told that it is missing pushes it, and that mends it.
     if row is None or link is None or blob is None:
         other = await registry.elsewhere.blob(registry, caller, name, digest)
@@ -128,20 +132,27 @@ async def delete_blob(registry: Registry, caller: Caller, name: RepositoryName, 
 
 
 def is_sound(registry: Registry, txn: ReadTxn, digest: Digest, blob: BlobRow) -> bool:
-    """Whether nothing is known to be wrong with the bytes of a blob that is here."""
+    """Whether nothing is known to be wrong with the bytes of a copy that is here."""
     if blob.number:
         return blob.number not in registry.store.verified.bad
     return registry.store.meta.blobs.is_sound(txn, digest)
 
 
 def content_of_number(registry: Registry, number: int) -> Chunked | None:
-    """Return the blob whose chunks lie under *number*; ``None`` where there is none, or its rows are damaged."""
+    """Return the copy whose chunks lie under *number*; ``None`` where there is none, or its rows are damaged.
+
+    Raises:
+        KeyUnusable: it is sealed under a KMS key that may not be used.
+    """
     blobs = registry.store.meta.blobs
     with registry.store.meta.read() as txn:
         try:
             short = blobs.numbers.get(txn, number.to_bytes(8, "big"))
-            row = None if short is None else blobs.get(txn, unpacked(short))
-            return None if row is None or row.number != number else Chunked(row, blobs.hashes(txn, row))
+            copy = None if short is None else unpacked_copy(short)
+            row = None if copy is None else blobs.get(txn, copy)
+            if copy is None or row is None or row.number != number:
+                return None
+            return chunked(registry, txn, row, any_data_key(registry, txn, copy, row))
         except Damaged:  # It was noticed.
             return None
 
@@ -154,26 +165,29 @@ def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenB
         blob = None if row is None else meta.blobs.visible(txn, row.number, digest)
         if blob is None:
             return None
+        copy = meta.blobs.copy(txn, row.number, digest) if row is not None else digest
+        key = data_key(registry, txn, row.number, copy, blob) if row is not None else None
         if not blob.number:
-            return OpenBlob(
-                blob.size, registry.store.chunks.fd, partial(_inline, meta.blobs.content(txn, digest)), _nothing
-            )
+            small = opened_content(key, blob.size, meta.blobs.content(txn, copy))
+            return OpenBlob(blob.size, registry.store.chunks.fd, partial(_inline, small), _nothing)
         if registry.store.chunk_writer.lost.is_set():  # Before a byte is sent, as below.
             raise StoreReadOnly("the disk failed; the store is being opened anew")
         if blob.number in registry.store.verified.bad:
             raise Damaged(f"chunks of {digest}")  # Before a byte is sent; and who mends it waits for readers to end.
-        hashes = meta.blobs.hashes(txn, blob)
+        content = chunked(registry, txn, blob, key)
         # Taken before anything else can run: whoever deletes the rows looks at leases after that.
         registry.store.leases.take(blob.number)
-    return open_chunked(registry, blob, hashes)
+    return open_chunked(registry, content)
 
 
-def open_chunked(registry: Registry, blob: BlobRow, hashes: bytes) -> OpenBlob:
+def open_chunked(registry: Registry, content: Chunked) -> OpenBlob:
     """Return a large blob whose lease was taken; ``release`` gives it back."""
-    store = registry.store
+    store, blob = registry.store, content.row
 
     def read(start: int, length: int) -> AsyncIterator[bytes | Span]:
-        return store.verified.spans(blob.number, blob.size, hashes, start, length)
+        if content.key is not None:
+            return store.verified.opened(content, start, length)
+        return store.verified.spans(blob.number, blob.size, content.hashes, start, length)
 
     return OpenBlob(blob.size, store.chunks.fd, read, partial(store.leases.release, blob.number))
 

@@ -32,6 +32,7 @@ async def bury_step(registry: Registry) -> bool:
             return False
         if _bury_some(Removal(meta, txn, registry.now()), name, number) < STEP:
             meta.repositories.burials.delete(txn, number.to_bytes(8, "big"))
+            meta.blobs.drop_domain(txn, number)
         return True
 
     return await registry.store.writer.write(run)

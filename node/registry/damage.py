@@ -11,12 +11,13 @@ import msgspec
 import structlog
 
 from node.registry.registry import Registry
+from node.store.copies import unpacked_copy
 from node.store.damage import CHUNKS, DamageRow, Place, State, number_and_index, taken
 from node.store.table import BytesTable, ReadTxn, WriteTxn, is_sealed
 from node.store.tree import PAGE, Tree
 from protocol.auth.caller import Caller
 from protocol.errors import Busy, Damaged, ParameterInvalid
-from protocol.oci.digest import Digest, unpacked
+from protocol.oci.digest import Digest
 
 PAGES, TREE = "pages", "tree"
 """Places that are no rows: a page of ``meta`` that cannot be read (its u64 offset), a table that cannot be walked."""
@@ -200,17 +201,17 @@ def shown_place(registry: Registry, place: Place) -> str:
     if place.table != CHUNKS:
         return f"table {place.table}, key {place.key.hex()}"
     number, index = number_and_index(place)
-    return f"blob {digest_of_number(registry, number) or number}, chunk {index}"
+    return f"blob {copy_of_number(registry, number) or number}, chunk {index}"
 
 
-def digest_of_number(registry: Registry, number: int) -> Digest | None:
-    """Return the digest of the blob whose chunks lie under *number*, where that can be said."""
+def copy_of_number(registry: Registry, number: int) -> Digest | None:
+    """Return the copy whose chunks lie under *number*, where that can be said."""
     with registry.store.meta.read() as txn:
         try:
             short = registry.store.meta.blobs.numbers.get(txn, number.to_bytes(8, "big"))
         except Damaged:
             return None
-    return None if short is None else unpacked(short)
+    return None if short is None else unpacked_copy(short)
 
 
 def is_damaged(registry: Registry, txn: ReadTxn, place: Place) -> bool:

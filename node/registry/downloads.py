@@ -39,8 +39,9 @@ async def download_of_layer(registry: Registry, caller: Caller, name: Repository
     with meta.read() as txn:
         row = meta.repositories.get(txn, name)
         link = None if row is None else meta.blobs.link(txn, row.number, digest)
-        blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None
-        is_here = blob is not None and is_sound(registry, txn, digest, blob)
+        copy = digest if row is None else meta.blobs.copy(txn, row.number, digest)
+        blob = meta.blobs.get(txn, copy) if link is not None and link.seen else None
+        is_here = blob is not None and is_sound(registry, txn, copy, blob)
         is_archived = row is not None and is_archived_layer(registry, txn, name, row.number, digest)
     if is_archived:
         raise LayerInaccessible(f"Layer with digest '{digest}' is of archived images of '{told(name)}' alone")

@@ -5,7 +5,7 @@ What a manifest names has to be in its repository first, unless ``missing_conten
 opens nothing, so a blob that was only named, and never given to this repository, stays hidden from it.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,20 +16,25 @@ from blake3 import blake3
 
 from node.registry.blobs import open_chunked
 from node.registry.commit import commit
-from node.registry.content import keep_content
+from node.registry.content import keep_content, opened_content
 from node.registry.draft import Draft, descendant_puts, image_put, tag_puts
 from node.registry.elsewhere import OpenBlob, StoredManifest
 from node.registry.quotas import require_room_for_image, require_room_for_tags
 from node.registry.registry import Registry
-from node.registry.repositories import repository, repository_for_push
+from node.registry.repositories import begin_push, find_repository, repository, repository_for_push
+from node.registry.sealing import SealedFor, chunked, data_key, grant, new_data_key, sealed_content
 from node.registry.storage import restored, storage_of
 from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
+from node.store.copies import PLAIN, copy_in
 from node.store.rows import RepositoryRow
+from node.store.sealedmap import sealed_map
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.public import told
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.blobs.sealing import NONCE, DataKey, seal_chunk
 from protocol.errors import (
+    Busy,
     Damaged,
     ImageExists,
     ImageInaccessible,
@@ -105,6 +110,8 @@ async def put_manifest(
     def admit(txn: WriteTxn) -> RepositoryRow:
         return repository_for_push(registry, txn, caller, name)
 
+    if len(data) > INLINE_SIZE:
+        await begin_push(registry, caller, name)
     return await _push(registry, caller, name, prepared, tags, admit)
 
 
@@ -176,7 +183,7 @@ async def _push(
         require_room_for_tags(registry, txn, row, prepared.digest, tags)
         value = describe(registry, txn, row.number, prepared)
         _require_named(registry, txn, row.number, name, prepared)
-        add_content(registry, txn, prepared, contents)
+        add_content(registry, txn, row.number, prepared, contents)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
@@ -187,7 +194,7 @@ async def _push(
 
         commit(registry, txn, act, entries)
 
-    async with written(registry, [prepared]) as contents:
+    async with written(registry, name, [prepared]) as contents:
         await registry.store.writer.write(run)
     registry.changes.notify()
     subject = prepared.manifest.subject
@@ -217,21 +224,36 @@ def _prepare(data: bytes, content_type: str | None, digest: Digest | None) -> Pr
 class Written:
     """Chunks of manifests that are large."""
 
+    domain: bytes = PLAIN  # Of the repository as it was then.
     numbers: dict[Digest, int] = field(default_factory=dict)
+    keys: dict[Digest, tuple[DataKey, bytes]] = field(default_factory=dict)  # Under which they are sealed, and seals.
     freed: list[int] = field(default_factory=list)  # Numbers of bad chunks that they took the place of.
 
 
 @asynccontextmanager
-async def written(registry: Registry, manifests: Iterable[PreparedManifest]) -> AsyncIterator[Written]:
-    """Write the chunks of manifests that are large; those that no row names in the end soon go again."""
-    contents = Written()
+async def written(
+    registry: Registry, name: RepositoryName, manifests: Sequence[PreparedManifest]
+) -> AsyncIterator[Written]:
+    """Write the chunks of manifests that are large; those that no row names in the end soon go again.
+
+    Args:
+        registry: to write them to.
+        name: of the repository that they are for, which says whether they are sealed.
+        manifests: to write; small ones are left alone.
+    """
+    large = [one for one in manifests if len(one.data) > INLINE_SIZE]
+    contents = _keyed(registry, name, large) if large else Written()
     store = registry.store
     try:
-        for prepared in manifests:
-            if len(prepared.data) > INLINE_SIZE:
-                number = contents.numbers[prepared.digest] = store.sink.next_number()
-                for index, part in enumerate(_cut(prepared.data)):
-                    await store.chunk_writer.write(partial(store.chunks.put, number=number, index=index, data=part))
+        for prepared in large:
+            number = contents.numbers[prepared.digest] = store.sink.next_number()
+            key, seals = contents.keys.get(prepared.digest, (None, b""))
+            for index, part in enumerate(_cut(prepared.data)):
+                kept, seal = (part, b"") if key is None else seal_chunk(key, index, part, registry.random(NONCE))
+                seals += seal
+                await store.chunk_writer.write(partial(store.chunks.put, number=number, index=index, data=kept))
+            if key is not None:
+                contents.keys[prepared.digest] = key, seals
         yield contents
     finally:
         registry.abandoned.update(contents.freed)
@@ -288,12 +310,46 @@ def _absent(kind: str, digests: list[Digest], name: RepositoryName, registry: Re
     )
 
 
-def add_content(registry: Registry, txn: WriteTxn, prepared: PreparedManifest, written: Written) -> None:
-    """Add the bytes of a manifest that was ``written``; the image entry of the same transaction will hold them."""
-    number = written.numbers.get(prepared.digest, 0)
-    row = BlobRow(len(prepared.data), number, prepared.chunk_map.root, 0)
-    content = None if number else prepared.data
-    kept = keep_content(registry.store, txn, prepared.digest, row, content, b"".join(prepared.chunk_map.hashes))
+def _keyed(registry: Registry, name: RepositoryName, large: Sequence[PreparedManifest]) -> Written:
+    with registry.store.meta.read() as txn:
+        row = find_repository(registry, txn, name)
+        if row is None:
+            return Written()
+        keys = ((one.digest, new_data_key(registry, txn, row.number)) for one in large)
+        domain = registry.store.meta.blobs.domain(txn, row.number)
+        return Written(domain, keys={digest: (key, b"") for digest, key in keys if key is not None})
+
+
+def add_content(
+    registry: Registry, txn: WriteTxn, repository: int, prepared: PreparedManifest, written: Written
+) -> None:
+    """Add the bytes of a manifest that was ``written``; the image entry of the same transaction will hold them.
+
+    Raises:
+        Busy: its repository was made meanwhile, and keeps its bytes in another way.
+        KeyUnusable: they are sealed under a KMS key that may not be used.
+    """
+    digest, domain = prepared.digest, registry.store.meta.blobs.domain(txn, repository)
+    number, hashes = written.numbers.get(digest, 0), b"".join(prepared.chunk_map.hashes)
+    row, content = BlobRow(len(prepared.data), number, prepared.chunk_map.root, 0), None if number else prepared.data
+    if not domain and not written.domain:
+        kept = keep_content(registry.store, txn, digest, row, content, hashes)
+    else:
+        key, seals = written.keys.get(digest, (None, b"")) if number else (new_data_key(registry, txn, repository), b"")
+        if key is None or (number and domain != written.domain):
+            raise Busy(f"the repository of {digest} was made while it was written; push it again")
+        parts = sealed_map(key, row.size, hashes, seals, registry.random) if number else ()
+        kept = keep_content(
+            registry.store,
+            txn,
+            copy_in(digest, domain),
+            msgspec.structs.replace(row, key=key.id),
+            None if content is None else sealed_content(registry, key, content),
+            hashes,
+            parts=parts,
+            sealed=SealedFor(registry, repository, key),
+        )
+        grant(registry, txn, repository, digest)
     if kept.freed:
         written.freed.append(kept.freed)
 
@@ -328,7 +384,7 @@ async def open_manifest(
         if content.row.size <= _LARGE:
             return StoredManifest(digest, media_type, await read_large(registry, content))
         registry.store.leases.take(content.row.number)
-        return OpenManifest(digest, media_type, open_chunked(registry, content.row, content.hashes))
+        return OpenManifest(digest, media_type, open_chunked(registry, content))
     if found is None:
         found = await registry.elsewhere.manifest(registry, caller, name, reference)
     if found is None:
@@ -369,6 +425,8 @@ async def read_large(registry: Registry, content: Chunked) -> bytes:
     store, row = registry.store, content.row
     store.leases.take(row.number)
     try:
+        if content.key is not None:
+            return b"".join([part async for part in store.verified.opened(content, 0, row.size)])
         spans = store.verified.spans(row.number, row.size, content.hashes, 0, row.size)
         parts = [store.chunks.load_at(span.offset, span.length) async for span in spans]
     finally:
@@ -390,10 +448,16 @@ def _find(
             return None
         if is_pulled and storage_of(registry, txn, name, digest).status != "ACTIVE":
             raise ImageInaccessible(f"{REQUESTED}: {digest} is archived; restore it, or push it again")
-        content = meta.blobs.small(txn, digest)
-        if content is not None:
+        copy = meta.blobs.copy(txn, row.number, digest)
+        content = meta.blobs.small(txn, copy)
+        if content is not None and copy == digest:
             return StoredManifest(digest, media_type, content)
-        blob = meta.blobs.get(txn, digest)
-        if blob is not None and blob.number in registry.store.verified.bad:
+        blob = meta.blobs.get(txn, copy)
+        if blob is None:
+            return None
+        key = data_key(registry, txn, row.number, copy, blob)
+        if content is not None:
+            return StoredManifest(digest, media_type, opened_content(key, blob.size, content))
+        if blob.number in registry.store.verified.bad:
             raise Damaged(f"chunks of {digest}")
-        return None if blob is None else (digest, media_type, Chunked(blob, meta.blobs.hashes(txn, blob)))
+        return digest, media_type, chunked(registry, txn, blob, key)

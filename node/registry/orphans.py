@@ -66,6 +66,6 @@ def _upload_numbers(registry: Registry, txn: ReadTxn) -> set[int]:
     found: set[int] = set()
     last = b""
     while page := registry.store.meta.uploads.rows.items(txn, b"", after=last, limit=_PAGE):
-        found |= {row.number for _, row in page}
+        found |= {number for _, row in page for number in (row.number, row.tail)}
         last = page[-1][0]
     return found

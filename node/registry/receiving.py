@@ -15,8 +15,10 @@ from node.registry.draft import Draft, free_tag_puts, image_put, tag_place
 from node.registry.freshness import note_checked
 from node.registry.images import PreparedManifest, add_content, describe, written
 from node.registry.registry import Registry
-from node.registry.repositories import replicated_repository
+from node.registry.repositories import begin_arrival, find_repository, replicated_repository
+from node.registry.sealing import SealedFor, grant, new_data_key
 from node.registry.storage import restored
+from node.registry.transit import Into
 from node.store.rows import RepositoryRow
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
@@ -64,9 +66,9 @@ async def take_image(
         is_new = replicas.taken(txn, source, name, announcement.digest) < announcement.hlc
         tags = [one for one in announcement.tags if replicas.taken(txn, source, name, one.tag) < one.hlc]
         for prepared in manifests if is_new else ():
-            _require_blobs(registry, txn, prepared)
+            _require_blobs(registry, txn, row, prepared)
             show_blobs(registry, txn, row, prepared)
-            add_content(registry, txn, prepared, contents)
+            add_content(registry, txn, row.number, prepared, contents)
 
         def entries(dot: Dot, hlc: int) -> list[Known]:
             draft = Draft(registry, txn, name, row, caller.arn, dot, hlc)
@@ -84,22 +86,50 @@ async def take_image(
         for one in tags:
             replicas.take(txn, source, name, one.tag, one.hlc)
 
-    async with written(registry, manifests) as contents:
+    async with written(registry, name, manifests) as contents:
         await registry.store.writer.write(run)
     registry.changes.notify()
+
+
+def into_repository(registry: Registry, name: RepositoryName) -> Into:
+    """Return how what another node sends for a repository is to be kept; plain where there is no such repository yet.
+
+    Raises:
+        KeyUnusable: it is encrypted under a KMS key that may not be used.
+    """
+    with registry.store.meta.read() as txn:
+        row = find_repository(registry, txn, name)
+        key = None if row is None else new_data_key(registry, txn, row.number)
+        if row is None or key is None:
+            return Into()
+        return Into(registry.store.meta.blobs.domain(txn, row.number), key, SealedFor(registry, row.number, key))
+
+
+async def prepare_arrival(registry: Registry, caller: Caller, name: RepositoryName) -> Into:
+    """Make sure that a replicated image can be kept as its repository wants it, and return how.
+
+    Raises:
+        Denied: without ``ecr:ReplicateImage``, or ``ecr:CreateRepository`` where the repository is new.
+        KeyUnusable: as ``into_repository``.
+    """
+    registry.authorize(caller, "ecr:ReplicateImage", name)
+    await begin_arrival(registry, caller, name, "REPLICATION")
+    return into_repository(registry, name)
 
 
 def show_blobs(registry: Registry, txn: WriteTxn, row: RepositoryRow, prepared: PreparedManifest) -> None:
     """Let the repository see those blobs of a manifest that are here."""
     blobs, now = registry.store.meta.blobs, registry.now()
     for one in prepared.manifest.blobs:
-        if blobs.get(txn, one.digest) is not None:
+        if blobs.get(txn, blobs.copy(txn, row.number, one.digest)) is not None:
             blobs.show(txn, row.number, one.digest, now=now)
+            grant(registry, txn, row.number, one.digest)
 
 
-def _require_blobs(registry: Registry, txn: WriteTxn, prepared: PreparedManifest) -> None:
+def _require_blobs(registry: Registry, txn: WriteTxn, row: RepositoryRow, prepared: PreparedManifest) -> None:
+    blobs = registry.store.meta.blobs
     for one in prepared.manifest.blobs:
-        if not one.is_foreign and registry.store.meta.blobs.get(txn, one.digest) is None:
+        if not one.is_foreign and blobs.get(txn, blobs.copy(txn, row.number, one.digest)) is None:
             raise NoSource(f"{one.digest} went while the rest of the image came")
 
 
@@ -154,7 +184,7 @@ async def keep_manifest(
     def run(txn: WriteTxn) -> None:
         row = replicated_repository(registry, txn, caller, name, "PULL_THROUGH_CACHE")
         show_blobs(registry, txn, row, prepared)
-        add_content(registry, txn, prepared, contents)
+        add_content(registry, txn, row.number, prepared, contents)
         value = describe(registry, txn, row.number, prepared)
         roots = {one.digest: one for one in blobs}
         value = msgspec.structs.replace(value, blobs=tuple(roots.get(one.digest, one) for one in value.blobs))
@@ -169,7 +199,8 @@ async def keep_manifest(
         if tag is not None:
             note_checked(registry, txn, name, tag)
 
-    async with written(registry, [prepared]) as contents:
+    await begin_arrival(registry, caller, name, "PULL_THROUGH_CACHE")
+    async with written(registry, name, [prepared]) as contents:
         await registry.store.writer.write(run)
     registry.changes.notify()
 
@@ -180,7 +211,8 @@ async def show_blob(registry: Registry, name: RepositoryName, digest: Digest) ->
 
     def run(txn: WriteTxn) -> None:
         row = meta.repositories.get(txn, name)
-        if row is not None and meta.blobs.get(txn, digest) is not None:
+        if row is not None and meta.blobs.get(txn, meta.blobs.copy(txn, row.number, digest)) is not None:
             meta.blobs.show(txn, row.number, digest, now=now)
+            grant(registry, txn, row.number, digest)
 
     await registry.store.writer.write(run)

@@ -5,11 +5,13 @@ from collections.abc import Set as AbstractSet
 import msgspec
 import trio
 
+from node.registry.content import opened_content
 from node.registry.images import read_large
 from node.registry.registry import Registry
 from node.registry.repositories import repository
+from node.registry.sealing import chunked, data_key
 from node.registry.storage import Status, storage_of
-from node.store.blobs import INLINE_SIZE, Chunked
+from node.store.blobs import INLINE_SIZE
 from protocol.auth.caller import Caller
 from protocol.errors import DigestInvalid
 from protocol.oci.digest import Digest, digest, packed
@@ -105,7 +107,7 @@ async def _listed(
             return found, rows[at - 1].digest if at else None
         if wanted.artifact_types and row.artifact_type not in wanted.artifact_types:
             continue
-        data = await _content(registry, row.digest)
+        data = await _content(registry, name, row.digest)
         if data is None:
             continue  # It was deleted a moment ago.
         if len(data) > INLINE_SIZE:
@@ -138,15 +140,20 @@ def _page(registry: Registry, name: RepositoryName, wanted: _Wanted, after: byte
     return rows[:limit]
 
 
-async def _content(registry: Registry, one: Digest) -> bytes | None:
+async def _content(registry: Registry, name: RepositoryName, one: Digest) -> bytes | None:
     blobs = registry.store.meta.blobs
     with registry.store.meta.read() as txn:
-        row = blobs.get(txn, one)
+        repository = registry.store.meta.repositories.get(txn, name)
+        if repository is None:
+            return None
+        copy = blobs.copy(txn, repository.number, one)
+        row = blobs.get(txn, copy)
         if row is None:
             return None
+        key = data_key(registry, txn, repository.number, copy, row)
         if not row.number:
-            return blobs.content(txn, one)
-        content = Chunked(row, blobs.hashes(txn, row))
+            return opened_content(key, row.size, blobs.content(txn, copy))
+        content = chunked(registry, txn, row, key)
     return await read_large(registry, content)
 
 

@@ -15,6 +15,8 @@ from node.registry.elsewhere import Elsewhere
 from node.registry.gate import Gate, leaves_content
 from node.registry.identity.directory import Directory, DirectoryReader
 from node.registry.incoming import Incoming
+from node.registry.keyring import Keyring, Masters
+from node.registry.kms.keys import KmsKeys, read_keys
 from node.registry.previewing import Previews
 from node.registry.pulls import Pulls
 from node.registry.repairs import Repairs
@@ -70,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
     manifest_limit: int = 4 * 2**20  # Bytes.
     quotas: Quotas = Quotas()
     public: PublicPlace = PublicPlace()
+    encrypt_by_default: bool = False  # Repositories that nobody asked to be encrypted.
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Registry:
     store: Store
     author: Author
     vault: Vault
+    keyring: Keyring
     policies: Policies
     settings: Settings
     now: Callable[[], float]  # Seconds since 1970, UTC.
@@ -138,6 +142,8 @@ class Registry:
     backfills: Changes = field(default_factory=Changes)  # A backfill began, or is to stop.
     wanted: Changes = field(default_factory=Changes)  # Something new is wanted at a destination.
     wanted_again: Changes = field(default_factory=Changes)  # Something old is: not behind all that was looked at.
+    masters: Masters | None = None
+    rewrapping: Changes = field(default_factory=Changes)  # A key was rotated, or is to go.
     webhooks: Changes = field(default_factory=Changes)  # A webhook was put, changed or deleted.
     recent_events: dict[int, list[Event]] = field(default_factory=dict)  # By position: see ``events``.
     deliveries: dict[str, Delivery] = field(default_factory=dict)  # What each webhook has come to, by name.
@@ -148,6 +154,8 @@ class Registry:
     notes_of_audit: Notes = field(default_factory=Notes)  # What the audit has to be told at the next second.
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
     key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
+    kms_keys: Current[KmsKeys] = field(init=False)
+    """KMS keys as they are now."""
     directory: Current[Directory] = field(init=False)
     """Users, groups, roles, policies and keys as they are now."""
     principals: DirectoryReader = field(init=False)
@@ -156,6 +164,7 @@ class Registry:
 
     def __post_init__(self) -> None:
         meta = self.store.meta
+        self.kms_keys = Current(self.store, lambda txn: read_keys(self.name, meta, txn))
         self.principals = DirectoryReader(self.name.account, meta)
         self.directory = Current(self.store, self.principals.read)
         self.has_archive = Current(self.store, lambda txn: bool(meta.registers.page(txn, STORAGE, limit=1)))

@@ -1,17 +1,22 @@
 """Finding a repository, creating it at its first push, deleting it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+
+import trio
 
 from node.registry.commit import commit
+from node.registry.keyring import repository_key_name
 from node.registry.quotas import require_room_for_repository
 from node.registry.registers import registers_taken
 from node.registry.registry import Registry
+from node.registry.sealing import begin_domain, settled_encryption
 from node.registry.templates import settings_from_template
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.public import PREFIX, told
-from protocol.errors import NameUnknown, RepositoryNotEmpty
+from protocol.errors import NameUnknown, RepositoryNotEmpty, StoreReadOnly
 from protocol.oci.names import RepositoryName
 from protocol.rules.templates import Cause
 from protocol.sync.entries import RepositoryKey, RepositoryPut, RepositoryValue, Setting
@@ -50,7 +55,7 @@ def exists(registry: Registry, txn: ReadTxn, row: RepositoryRow) -> bool:
 async def begin_push(registry: Registry, caller: Caller, name: RepositoryName) -> None:
     """Make sure that a push to the repository can come to something, before its first byte is taken.
 
-    One that a template makes is made now, for the template says how its bytes are kept; another with its first blob.
+    One whose bytes may have to be sealed, by a template or by default, is made now; another with its first blob.
 
     Raises:
         NameUnknown: the repository does not exist and a push may not create it.
@@ -60,7 +65,7 @@ async def begin_push(registry: Registry, caller: Caller, name: RepositoryName) -
         if find_repository(registry, txn, name) is not None:
             return
         template = _template_for_push(registry, txn, name)
-    if template is not None:
+    if template is not None or registry.settings.encrypt_by_default:
         await registry.store.writer.write(lambda txn: repository_for_push(registry, txn, caller, name))
         registry.changes.notify()
 
@@ -98,12 +103,26 @@ def replicated_repository(
     return row or _create(registry, txn, caller, name, settings_from_template(registry, txn, name, cause) or {})
 
 
+async def begin_arrival(registry: Registry, caller: Caller, name: RepositoryName, cause: Cause) -> None:
+    """Make the repository now, before a byte for it is kept, where it does not exist and may have to seal them.
+
+    Raises:
+        Denied, NameUnknown: as ``replicated_repository``.
+    """
+    with registry.store.meta.read() as txn:
+        if find_repository(registry, txn, name) is not None:
+            return
+        template = settings_from_template(registry, txn, name, cause)
+    if template is not None or registry.settings.encrypt_by_default:
+        await registry.store.writer.write(lambda txn: replicated_repository(registry, txn, caller, name, cause))
+        registry.changes.notify()
+
+
 async def delete_repository(registry: Registry, caller: Caller, name: RepositoryName, *, force: bool) -> RepositoryRow:
     """Delete a repository with all that lies in it, and return what it was.
 
-    It is gone when this returns, by one small transaction whatever lay there.
-
-    The rows go afterwards (``burial``), and the blobs when they are due.
+    It is gone when this returns, by one small transaction whatever lay there, and with it the key of what lay sealed in
+    it. The rows go afterwards (``burial``), and the blobs when they are due.
 
     Raises:
         Denied: without ``ecr:DeleteRepository``.
@@ -114,8 +133,9 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
     act = Act(caller, "ecr:DeleteRepository", name)
     meta = registry.store.meta
 
-    def run(txn: WriteTxn) -> RepositoryRow:
+    def run(txn: WriteTxn) -> tuple[RepositoryRow, bytes]:
         row = repository(registry, txn, name)
+        domain = meta.blobs.domains.get(txn, row.number.to_bytes(8, "big"))
         if not force and _has_images(registry, txn, row):
             raise RepositoryNotEmpty(
                 f"The repository with name '{told(name)}' in registry with id '{registry.name.account}' cannot be "
@@ -124,9 +144,12 @@ async def delete_repository(registry: Registry, caller: Caller, name: Repository
         seen = vector(meta.journal.heads_of_all(txn))
         said = registers_taken(registry, txn, act, (CATALOG, LOGO), name)
         commit(registry, txn, act, lambda _dot, _hlc: [delete_of(row.state, RepositoryKey(name), seen), *said])
-        return row
+        return row, b"" if domain is None else domain.key
 
-    deleted = await registry.store.writer.write(run)
+    deleted, key = await registry.store.writer.write(run)
+    if key:
+        with suppress(StoreReadOnly):  # No row names it any more: ``delete_stray_keys`` finds it.
+            await trio.to_thread.run_sync(registry.keyring.destroy, repository_key_name(key))
     registry.changes.notify()
     registry.freeable.notify()
     return deleted
@@ -154,7 +177,10 @@ def _create(
     registry.authorize(caller, "ecr:CreateRepository", name)
     old = registry.store.meta.repositories.get(txn, name)
     life = 1 if old is None else old.state.life
-    value = RepositoryValue(life, {"created": int(registry.now() * 1000), **settings})
     act = Act(caller, "ecr:CreateRepository", name)
+    settled = settled_encryption(registry, txn, act, settings)
+    value = RepositoryValue(life, {"created": int(registry.now() * 1000), **settled})
     commit(registry, txn, act, lambda _dot, _hlc: [RepositoryPut(RepositoryKey(name), value)])
-    return repository(registry, txn, name)
+    row = repository(registry, txn, name)
+    begin_domain(registry, txn, row)
+    return row

@@ -32,11 +32,12 @@ from node.registry.scrubbing import Pass, ScrubState
 from node.store.blobs import Chunked
 from node.store.damage import CHUNKS, Place
 from node.store.directio import MAX_READ, Disk, open_disk
+from node.store.sealedmap import plaintext
 from node.store.table import WriteTxn
 from node.store.tree import Tree
 from protocol.auth.caller import Caller
 from protocol.blobs.chunkmap import CHUNK_SIZE
-from protocol.errors import Damaged, ParameterInvalid
+from protocol.errors import Damaged, KeyUnusable, ParameterInvalid
 
 _STEP = 4 * 2**20  # Bytes of pages or chunks in one step,
 _VALUES = 2**20  # and of values, each of which costs more.
@@ -253,14 +254,14 @@ async def _scrub_table(registry: Registry, at: Pass) -> _Step:
 async def _scrub_chunks(registry: Registry, at: Pass, disk: Disk) -> _Step:
     store = registry.store
     number, index = int.from_bytes(at.after[:8], "big"), int.from_bytes(at.after[8:], "big")
-    content = content_of_number(registry, number) if index else None
+    content = _content(registry, number) if index else None
     if content is None:
         with store.meta.read() as txn:
             keys = store.meta.blobs.numbers.keys(txn, b"", after=number.to_bytes(8, "big"), limit=1)
         if not keys or len(keys[0]) != 8:
             return _Step(None, 0, 0)
         number, index = int.from_bytes(keys[0], "big"), 0
-        content = content_of_number(registry, number)
+        content = _content(registry, number)
     if content is None:
         return _Step(number.to_bytes(8, "big") + bytes(4), 0, 0)
     store.leases.take(number)
@@ -276,6 +277,13 @@ async def _scrub_chunks(registry: Registry, at: Pass, disk: Disk) -> _Step:
     return _Step(after, read, len(bad))
 
 
+def _content(registry: Registry, number: int) -> Chunked | None:
+    try:
+        return content_of_number(registry, number)
+    except KeyUnusable:  # No damage: it is looked at when its key may be used again.
+        return None
+
+
 def _compare(registry: Registry, content: Chunked, first: int, disk: Disk) -> tuple[int, int, list[int]]:
     """Compare some chunks from *first* on; return where to go on, the bytes read, and which ones are bad."""
     chunks, row, count = registry.store.chunks, content.row, len(content.hashes) // 32
@@ -287,8 +295,8 @@ def _compare(registry: Registry, content: Chunked, first: int, disk: Disk) -> tu
         try:
             with chunks.read() as txn:
                 [offset] = chunks.offsets(txn, row.number, index, 1)
-            data = disk.read(offset, length)
-        except (LookupError, OSError):
+            data = plaintext(content, index, disk.read(offset, length))
+        except (LookupError, OSError, Damaged):
             data = b""
         if blake3(data).digest() != content.hashes[index * 32 : index * 32 + 32]:
             bad.append(index)

@@ -7,13 +7,13 @@ sends to another registry that one may fetch: the rule is the consent of this si
 
 from contextlib import suppress
 
-from blake3 import blake3
-
 from node.registry.blobs import find_blob, renew_blob
+from node.registry.content import map_of, opened_content
 from node.registry.elsewhere import OpenBlob
 from node.registry.images import local_manifest
 from node.registry.registry import Registry
 from node.registry.replication import is_destination
+from node.registry.sealing import chunked, data_key
 from protocol.auth.caller import Caller, root_of
 from protocol.auth.names import NodeName
 from protocol.errors import BlobUnknown, Busy, ManifestUnknown
@@ -68,7 +68,13 @@ async def send_map(registry: Registry, peer: NodeName, name: RepositoryName, dig
         blob = None if row is None else meta.blobs.visible(txn, row.number, digest)
         if blob is None:
             raise BlobUnknown(f"no blob {digest} in {name}")
-        hashes = meta.blobs.hashes(txn, blob) if blob.number else map_of(meta.blobs.content(txn, digest))
+        assert row is not None  # It sees the blob.
+        copy = meta.blobs.copy(txn, row.number, digest)
+        key = data_key(registry, txn, row.number, copy, blob)
+        if blob.number:
+            hashes = chunked(registry, txn, blob, key).hashes
+        else:
+            hashes = map_of(opened_content(key, blob.size, meta.blobs.content(txn, copy)))
     return MapSent(blob.size, hashes)
 
 
@@ -91,8 +97,3 @@ async def _renewed(registry: Registry, name: RepositoryName, digest: Digest) -> 
     """Keep the blob for as long as HEAD would; a node whose disk is full gives what it has all the same."""
     with suppress(Busy):
         await renew_blob(registry, name, digest)
-
-
-def map_of(content: bytes) -> bytes:
-    """Return the chunk map of a small blob: it is one chunk, or none where it is empty."""
-    return blake3(content).digest() if content else b""

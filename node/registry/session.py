@@ -29,6 +29,7 @@ class Session:
     is_saved: bool = False
     """The store has a row of it, which brings its chunks to their end; without one whoever forgets it has to."""
     parts: Parts = field(default_factory=Parts)
+    domain: bytes = b""  # Of the repository: see ``store.copies``.
     client: str = ""  # Address of who feeds it.
     expected: int | None = None  # Bytes that there will be when the request that feeds it has ended.
     lock: trio.Lock = field(default_factory=trio.Lock)

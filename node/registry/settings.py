@@ -16,6 +16,7 @@ from node.registry.commit import commit, commit_rules
 from node.registry.quotas import require_room_for_repository
 from node.registry.registry import Registry
 from node.registry.repositories import find_repository, repository
+from node.registry.sealing import begin_domain, settled_encryption
 from node.store.rows import RepositoryRow
 from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
@@ -71,6 +72,7 @@ async def create_repository(
         Denied: without ``ecr:CreateRepository``, and ``ecr:TagResource`` where it gets tags.
         RepositoryExists: it exists.
         LimitExceeded: there are as many as there may be.
+        KeyUnusable: it is to be encrypted under a KMS key that is not there, or may not be used.
     """
     tags = tags_of(fields)
     registry.authorize(caller, "ecr:CreateRepository", name, tag_keys(tags))
@@ -87,14 +89,17 @@ async def create_repository(
         require_room_for_repository(registry, txn)
         old = registry.store.meta.repositories.get(txn, name)
         life = 1 if old is None else old.state.life
-        value = RepositoryValue(life, {"created": int(registry.now() * 1000), **fields})
+        settled = settled_encryption(registry, txn, act, fields)
+        value = RepositoryValue(life, {"created": int(registry.now() * 1000), **settled})
 
         def entries(_dot: object, _hlc: int) -> list[Known]:
             return [RepositoryPut(RepositoryKey(name), value), *others]
 
         others = beside(txn, life)
         commit(registry, txn, act, entries)
-        return repository(registry, txn, name)
+        row = repository(registry, txn, name)
+        begin_domain(registry, txn, row)
+        return row
 
     row = await registry.store.writer.write(run)
     registry.changes.notify()

@@ -130,9 +130,12 @@ def _apply_repository(change: Change, entry: RepositoryPut | RepositoryDelete) -
         change.meta.repositories.revive(change.txn, name)
         return
     if _saw_all(change, entry.value.vector):
+        change.meta.blobs.shred(change.txn, row.number)
         row = change.meta.repositories.unbind(change.txn, name, row)
     else:
         _bury(change, name, row)
+        if not _is_lived_in(change, row):
+            change.meta.blobs.shred(change.txn, row.number)
     if not row.state.is_put and not _is_lived_in(change, row):
         change.meta.repositories.retire(change.txn, name)
 
@@ -239,7 +242,7 @@ def put_tag(
 
 def _came(change: Change | Removal, repository: int, digest: Digest, value: ImageValue) -> None:
     meta, txn = change.meta, change.txn
-    meta.blobs.hold(txn, digest)
+    meta.blobs.hold(txn, meta.blobs.copy(txn, repository, digest))
     for blob in _named(value):
         meta.blobs.name(txn, repository, blob)
     for child in value.children:
@@ -250,7 +253,7 @@ def _came(change: Change | Removal, repository: int, digest: Digest, value: Imag
 
 def _went(change: Change | Removal, repository: int, digest: Digest, value: ImageValue) -> None:
     meta, txn = change.meta, change.txn
-    meta.blobs.release(txn, digest, now=change.now)
+    meta.blobs.let_go(txn, repository, digest, now=change.now)
     for blob in _named(value):
         meta.blobs.unname(txn, repository, blob, now=change.now)
     for child in value.children:

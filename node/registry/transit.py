@@ -7,25 +7,32 @@ written, and who reads along gets only what was compared. The map promises nothi
 is known at the last byte: until it is compared nobody gets the last chunk. Where the transfer fails for good, readers
 get an exception in the middle and their connections break: a short body never ends as if whole.
 
+Where the repository that it comes for keeps its bytes sealed they are sealed as they arrive, and readers open them. A
+blob that repositories of two domains want comes twice.
+
 One transit serves all who want the digest. It holds a lease on its number, and gives it back when the last reader has.
 """
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from time import monotonic
+from typing import NamedTuple
 
 import trio
 
-from node.registry.content import Kept, keep_content
+from node.registry.content import Kept, Sealed, keep_content
 from node.registry.elsewhere import OpenBlob
 from node.registry.transfers import Transfer
-from node.store.blobs import INLINE_SIZE, BlobRow
+from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
 from node.store.chunks import chunk_count
+from node.store.copies import PLAIN, copy_in
 from node.store.extents import Span
 from node.store.ingest import Ingest, ReceiveInto
+from node.store.sealedmap import sealed_map
 from node.store.store import Store
 from node.store.table import WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.blobs.sealing import DataKey
 from protocol.errors import NoSource, PeerFault, TooSlow
 from protocol.oci.digest import Digest, algorithm
 from protocol.sync.entries import Blob
@@ -33,12 +40,26 @@ from protocol.sync.entries import Blob
 _AT_ONCE = 64  # Numbers that are freed together, and forgotten when they are.
 
 
+class Into(NamedTuple):
+    """How the repository that a blob comes for keeps its bytes."""
+
+    domain: bytes = PLAIN
+    key: DataKey | None = None  # Drawn for this transit; ``None``: it is kept plain.
+    sealed: Sealed | None = None
+
+    def copy(self, digest: Digest) -> Digest:
+        """Return the name of the copy that a blob becomes here."""
+        return copy_in(digest, self.domain)
+
+
 class Transit:
     """One blob that is being fetched; made by ``Transits.begin``."""
 
-    def __init__(self, transits: "Transits", blob: Blob, chunk_map: ChunkMap) -> None:
+    def __init__(self, transits: "Transits", blob: Blob, chunk_map: ChunkMap, into: Into) -> None:
         """Begin; *chunk_map* has the root that *blob* names, and its size."""
         self.blob = blob
+        self.copy = into.copy(blob.digest)
+        self._into = into
         self.began = monotonic()
         self.ended = trio.Event()
         """Set when the blob is here, or will not come."""
@@ -48,7 +69,7 @@ class Transit:
         self._store = transits.store
         self._map = chunk_map
         self._hashes = b"".join(chunk_map.hashes)
-        self._ingest = Ingest(self._store.sink, algorithm(blob.digest), expected=self._hashes)
+        self._ingest = Ingest(self._store.sink, algorithm(blob.digest), expected=self._hashes, key=into.key)
         self._ingest.number = self._store.sink.next_number() if blob.size > INLINE_SIZE else 0
         self._ingest.on_durable = self._wake
         self._progress = trio.Event()
@@ -86,14 +107,18 @@ class Transit:
         found, _ = await self._ingest.finish(algorithm(self.blob.digest))
         if found != self.blob.digest:
             raise PeerFault(f"the chunks of {self.blob.digest} make {found}: whoever signed its chunk map is to blame")
-        store, number = self._store, self._ingest.number
-        content = None if number else self._ingest.inline
-        row = BlobRow(self.blob.size, number, self._map.root, 0)
+        store, number, key, sealed = self._store, self._ingest.number, self._into.key, self._into.sealed
+        content, parts = None if number else self._ingest.kept_inline, tuple[bytes, ...]()
+        row = BlobRow(self.blob.size, number, self._map.root, 0, b"" if key is None else key.id)
+        if key is not None and number:
+            parts = sealed_map(key, self.blob.size, self._hashes, self._ingest.seals, store.sink.random)
         now = self._transits.now()
 
         def run(txn: WriteTxn) -> Kept:
-            kept = keep_content(store, txn, self.blob.digest, row, content, self._hashes)
-            store.meta.blobs.keep_for_a_day(txn, self.blob.digest, now=now)
+            if sealed is not None and store.meta.blobs.domain(txn, sealed.repository) != self._into.domain:
+                raise NoSource("the repository that it was fetched for is gone")
+            kept = keep_content(store, txn, self.copy, row, content, self._hashes, parts=parts, sealed=sealed)
+            store.meta.blobs.keep_for_a_day(txn, self.copy, now=now)
             return kept
 
         kept = await store.writer.write(run)
@@ -101,7 +126,7 @@ class Transit:
             self._transits.free_when_unread(kept.freed)
         if number:
             store.verified.note(number, range(len(self._map.hashes)))
-        self._content = content or b""
+        self._content = b"" if number else self._ingest.inline
         self._end("", delete=0 if kept.is_new else number)
 
     def fail(self, reason: str) -> None:
@@ -126,10 +151,16 @@ class Transit:
         while start < end:
             ready = await self._ready(start)
             stop = min(end, ready)
-            async for span in store.verified.spans(
-                self._ingest.number, self.blob.size, self._hashes, start, stop - start
-            ):
-                yield span
+            if self._into.key is not None:
+                row = BlobRow(self.blob.size, self._ingest.number, self._map.root, 0)
+                content = Chunked(row, self._hashes, self._ingest.seals, self._into.key)
+                async for piece in store.verified.opened(content, start, stop - start):
+                    yield piece
+            else:
+                async for span in store.verified.spans(
+                    self._ingest.number, self.blob.size, self._hashes, start, stop - start
+                ):
+                    yield span
             start = stop
 
     async def _ready(self, start: int) -> int:
@@ -157,10 +188,13 @@ class Transit:
     def _end(self, failure: str, *, delete: int) -> None:
         self.failure = failure
         self._transits.outcomes["failed" if failure else "complete"] += 1
-        self._transits.ended(self.blob.digest, delete)
+        self._transits.ended(self.copy, delete)
         self._ingest.close()
         self.ended.set()
         self._wake()
+
+
+_KEPT_PLAIN = Into()
 
 
 class Transits:
@@ -190,11 +224,11 @@ class Transits:
         ]
 
     def get(self, digest: Digest) -> Transit | None:
-        """Return the transit of a blob that is on its way."""
+        """Return the transit of a copy that is on its way."""
         return self._under_way.get(digest)
 
     def is_here(self, digest: Digest) -> bool:
-        """Whether the blob is wholly here, whoever sees it, and nothing is known to be wrong with its bytes."""
+        """Whether the copy is wholly here, whoever sees it, and nothing is known to be wrong with its bytes."""
         with self.store.meta.read() as txn:
             row = self.store.meta.blobs.get(txn, digest)
             if row is None:
@@ -203,7 +237,7 @@ class Transits:
                 return row.number not in self.store.verified.bad
             return self.store.meta.blobs.is_sound(txn, digest)
 
-    def begin(self, blob: Blob, chunk_map: ChunkMap) -> Transit:
+    def begin(self, blob: Blob, chunk_map: ChunkMap, into: Into = _KEPT_PLAIN) -> Transit:
         """Return a new transit, where everyone who wants the digest finds it; there may be none of it yet.
 
         Raises:
@@ -213,9 +247,9 @@ class Transits:
         if chunk_map.root != blob.root or chunk_map.size != blob.size:
             raise PeerFault(f"a chunk map that is not that of {blob.digest}")
         self.store.space.require(blob.size)
-        assert blob.digest not in self._under_way
-        transit = Transit(self, blob, chunk_map)
-        self._under_way[blob.digest] = transit
+        transit = Transit(self, blob, chunk_map, into)
+        assert transit.copy not in self._under_way
+        self._under_way[transit.copy] = transit
         return transit
 
     def ended(self, digest: Digest, leftover: int) -> None:

@@ -6,24 +6,29 @@ is told that there is none. One request at a time may feed it.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 import trio
 
 from node.registry.content import Kept, keep_content
 from node.registry.registry import Registry
-from node.registry.repositories import begin_push, repository_for_push
+from node.registry.repositories import begin_push, find_repository, repository_for_push
+from node.registry.sealing import SealedFor, grant, new_data_key, repository_key
 from node.registry.session import Parts, Session
 from node.store.blobs import INLINE_SIZE, BlobRow
+from node.store.copies import PLAIN, copy_in
 from node.store.ingest import Ingest, ReceiveInto
-from node.store.table import WriteTxn
+from node.store.sealedmap import sealed_map
+from node.store.table import ReadTxn, WriteTxn
 from node.store.uploads import UploadRow
 from protocol.auth.caller import Caller
 from protocol.auth.public import told
 from protocol.blobs.chunkmap import ChunkMap
+from protocol.blobs.sealing import NONCE, DataKey, unwrap, wrap
 from protocol.errors import (
     Busy,
     Damaged,
@@ -70,6 +75,7 @@ async def begin_upload(registry: Registry, caller: Caller, name: RepositoryName,
         Denied: without ``ecr:InitiateLayerUpload``.
         NameUnknown: the repository does not exist and a push may not create it.
         StoreFull: there is no room.
+        KeyUnusable: it is encrypted under a KMS key that may not be used.
         Busy: too many uploads are open.
     """
     registry.authorize(caller, "ecr:InitiateLayerUpload", name)
@@ -84,7 +90,12 @@ def open_session(registry: Registry, caller: Caller, name: RepositoryName, hashe
         raise Busy("too many uploads are open; finish or cancel some")
     upload = registry.random(16)
     now = registry.now()
-    registry.sessions[upload] = Session(name, _owner(caller), Ingest(registry.store.sink, hashed_with), now, now)
+    with registry.store.meta.read() as txn:
+        row = find_repository(registry, txn, name)
+        domain = PLAIN if row is None else registry.store.meta.blobs.domain(txn, row.number)
+        key = None if row is None else new_data_key(registry, txn, row.number)
+    ingest = Ingest(registry.store.sink, hashed_with, key=key)
+    registry.sessions[upload] = Session(name, _owner(caller), ingest, now, now, domain=domain)
     return str(UUID(bytes=upload))
 
 
@@ -158,10 +169,11 @@ async def complete(
         if found in digests:
             break
     else:
-        await _drop(registry, upload, session.ingest.number)
+        await _drop(registry, upload, session.ingest)
         raise DigestInvalid("None of the provided layer digests match the calculated layer digest")
     kept, was_there = await _commit(registry, caller, session, upload, found, chunk_map=chunk_map)
     _forget(registry, upload)
+    registry.abandoned.update(session.ingest.spent)
     if not kept.is_new:  # Someone else's copy was there already.
         await registry.transits.free(session.ingest.number)
     return Completed(found, was_there)
@@ -183,7 +195,7 @@ async def cancel_upload(registry: Registry, caller: Caller, name: RepositoryName
     """
     registry.authorize(caller, "ecr:InitiateLayerUpload", name)
     async with opened(registry, caller, name, upload) as session:
-        await _drop(registry, upload, session.ingest.number)
+        await _drop(registry, upload, session.ingest)
 
 
 async def expire_uploads(registry: Registry, *, after: float, idle: float) -> int:
@@ -197,15 +209,14 @@ async def expire_uploads(registry: Registry, *, after: float, idle: float) -> in
             idle if session.ingest.settled else min(after, _UNFED)
         ):
             _forget(registry, str(UUID(bytes=key)))
-            if not session.is_saved:
-                registry.abandoned.add(session.ingest.number)
+            _abandon(registry, session)
     gone, last = 0, b""
     while not registry.gate.why:  # Nobody can feed them behind a closed gate.
         with registry.store.meta.read() as txn:
             page = registry.store.meta.uploads.rows.sound(txn, b"", after=last, limit=100)
         for key, row in page:
             if row.touched < now - after and key not in registry.sessions:
-                await _drop(registry, str(UUID(bytes=key)), row.number)
+                await _drop(registry, str(UUID(bytes=key)), None, row.number, row.tail)
                 gone += 1
                 registry.counts.uploads += 1
         if len(page) < 100:
@@ -257,26 +268,26 @@ async def opened(registry: Registry, caller: Caller, name: RepositoryName, uploa
         session.lock.release()
         if not is_whole and registry.sessions.get(key) is session:
             _forget(registry, upload)  # Cancelled or refused in the middle: the store knows how far it had settled.
-            if not session.is_saved:
-                registry.abandoned.add(session.ingest.number)
+            if _abandon(registry, session):
                 registry.freeable.notify()
 
 
 async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key: bytes) -> Session | None:
     with registry.store.meta.read() as txn:
         row = registry.store.meta.uploads.get(txn, key)
-    if row is None or row.owner != _owner(caller) or row.repository != name:
-        return None
-    ingest = Ingest(registry.store.sink, row.algorithm)
-    parts = Parts(row.parts, row.last_part, row.has_small_part)
-    session = Session(name, row.owner, ingest, row.begun, row.touched, is_saved=True, parts=parts)
+        if row is None or row.owner != _owner(caller) or row.repository != name:
+            return None
+        data_key = _key_of(registry, txn, row, str(UUID(bytes=key)))
+    ingest = Ingest(registry.store.sink, row.algorithm, key=data_key)
+    parts, domain = Parts(row.parts, row.last_part, row.has_small_part), row.domain
+    session = Session(name, row.owner, ingest, row.begun, row.touched, is_saved=True, parts=parts, domain=domain)
     async with session.lock:
         if key in registry.sessions:  # Another request was quicker.
             return registry.sessions[key]
         registry.sessions[key] = session
         is_resumed = False
         try:
-            await ingest.resume(row.number, row.size, row.inline)
+            await ingest.resume(row.number, row.size, row.inline, tail=row.tail, seals=row.seals)
             is_resumed = True
         except Damaged:
             with registry.store.meta.read() as txn:
@@ -288,6 +299,18 @@ async def _resumed(registry: Registry, caller: Caller, name: RepositoryName, key
             if not is_resumed:
                 del registry.sessions[key]
     return session
+
+
+def _key_of(registry: Registry, txn: ReadTxn, row: UploadRow, upload: str) -> DataKey | None:
+    """Return the data key of an upload; ``UploadUnknown`` where its repository has another key by now, or none."""
+    if not row.key:
+        return None
+    repository = find_repository(registry, txn, RepositoryName(row.repository))
+    key = None if repository is None else repository_key(registry, txn, repository.number)
+    if key is not None:
+        with suppress(Damaged):
+            return unwrap(key, row.key, row.wrapped)
+    raise _unknown(registry, RepositoryName(row.repository), upload)
 
 
 async def receive(registry: Registry, session: Session, upload: str, source: Source) -> None:
@@ -314,6 +337,7 @@ async def save(registry: Registry, session: Session, upload: str) -> None:
     """Make durable what came, and give its buffer to others: the next part may never come."""
     ingest = session.ingest
     await ingest.settle()
+    spent = list(ingest.spent)
     row = UploadRow(
         session.repository,
         session.owner,
@@ -322,20 +346,37 @@ async def save(registry: Registry, session: Session, upload: str) -> None:
         ingest.algorithm,
         ingest.number,
         ingest.size,
-        ingest.inline,
+        ingest.kept_inline,
         session.parts.count,
         session.parts.last,
         session.parts.has_small,
+        session.domain,
+        b"" if ingest.key is None else ingest.key.id,
+        tail=ingest.tail,
+        seals=ingest.kept_seals,
     )
     uploads, key = registry.store.meta.uploads, _key(upload)
 
     def run(txn: WriteTxn) -> None:
         _require(registry, txn, session, key)
-        uploads.put(txn, key, row)
+        wrapped = b"" if ingest.key is None else _wrapped(registry, txn, session, upload, ingest.key)
+        uploads.put(txn, key, msgspec.structs.replace(row, wrapped=wrapped))
 
     await registry.store.writer.write(run)
     session.is_saved = True
+    if spent:
+        await registry.store.delete_chunks(*spent)
+        del ingest.spent[: len(spent)]
     ingest.park()
+
+
+def _wrapped(registry: Registry, txn: ReadTxn, session: Session, upload: str, key: DataKey) -> bytes:
+    """Return the data key of an upload under the key of its repository, which is not another one than it began in."""
+    row = find_repository(registry, txn, session.repository)
+    own = None if row is None else repository_key(registry, txn, row.number)
+    if row is None or own is None or registry.store.meta.blobs.domain(txn, row.number) != session.domain:
+        raise _unknown(registry, session.repository, upload)
+    return wrap(own, key, registry.random(NONCE))
 
 
 def _require(registry: Registry, txn: WriteTxn, session: Session, key: bytes) -> None:
@@ -355,20 +396,28 @@ async def _commit(
 ) -> tuple[Kept, bool]:
     """Make the blob visible; return whether its chunks serve anybody, and whether the repository saw it before."""
     blobs, ingest, content, hashes = registry.store.meta.blobs, session.ingest, None, b""
-    number = ingest.number
+    number, key, parts = ingest.number, ingest.key, tuple[bytes, ...]()
     if chunk_map.size > INLINE_SIZE:
         hashes = b"".join(chunk_map.hashes)
+        if key is not None:
+            parts = sealed_map(key, chunk_map.size, hashes, ingest.seals, registry.random)
     else:
-        content, number = ingest.inline, 0
-    row = BlobRow(chunk_map.size, number, chunk_map.root, 0)
-    now = registry.now()
+        content, number = ingest.kept_inline, 0
+    row = BlobRow(chunk_map.size, number, chunk_map.root, 0, b"" if key is None else key.id)
+    copy, now = copy_in(digest, session.domain), registry.now()
 
     def run(txn: WriteTxn) -> tuple[Kept, bool]:
         _require(registry, txn, session, _key(upload))
         repository = repository_for_push(registry, txn, caller, session.repository)
+        if blobs.domain(txn, repository.number) != session.domain:
+            # The repository was deleted and made anew, and keeps its bytes in another way.
+            raise _unknown(registry, session.repository, upload)
         was_there = blobs.visible(txn, repository.number, digest) is not None
-        kept = keep_content(registry.store, txn, digest, row, content, hashes)
+        sealed = None if key is None else SealedFor(registry, repository.number, key)
+        kept = keep_content(registry.store, txn, copy, row, content, hashes, parts=parts, sealed=sealed)
         blobs.show(txn, repository.number, digest, now=now)
+        if key is not None:
+            grant(registry, txn, repository.number, digest)
         registry.store.meta.uploads.delete(txn, _key(upload))
         return kept, was_there
 
@@ -379,13 +428,27 @@ async def _commit(
     return kept, was_there
 
 
-async def _drop(registry: Registry, upload: str, number: int) -> None:
+async def _drop(registry: Registry, upload: str, ingest: Ingest | None, *numbers: int) -> None:
+    """Forget an upload, in memory or in the store, with the chunks that it has."""
     meta = registry.store.meta
+    if ingest is not None:
+        numbers = (ingest.number, ingest.tail, *ingest.spent)
     _forget(registry, upload)
-    registry.abandoned.add(number)  # Until they are gone: this may be cancelled.
+    registry.abandoned.update(numbers)  # Until they are gone: this may be cancelled.
     await registry.store.writer.write(lambda txn: meta.uploads.delete(txn, _key(upload)))
-    await registry.transits.free(number)
-    registry.abandoned.discard(number)
+    for number in numbers:
+        await registry.transits.free(number)
+    registry.abandoned.difference_update(numbers)
+
+
+def _abandon(registry: Registry, session: Session) -> bool:
+    """Have chunks looked at that perhaps nothing names now that *session* is forgotten; whether there may be some."""
+    ingest = session.ingest
+    numbers = {ingest.tail, *ingest.spent} - {0}
+    if not session.is_saved:
+        numbers.add(ingest.number)
+    registry.abandoned.update(numbers)
+    return bool(numbers)
 
 
 def _forget(registry: Registry, upload: str) -> None:

@@ -13,7 +13,10 @@
 * ``extents``    a blob's bytes as verified extents of that file, and the leases that keep them in place
 * ``directio``   reading a file past the page cache
 * ``damage``     the list of what is damaged
+* ``copies``     the names of a blob's copies: one for each way in which repositories keep bytes
 * ``blobs``      blobs, their contents, maps and the links through which they are seen
+* ``sealedmap``  chunk maps of copies that are sealed
+* ``keyfiles``   keys in files of their own, so that they can be destroyed
 * ``uploads``    uploads that have not ended, as far as they would survive a crash
 * ``journal``    the signed, hash-chained records of what changed
 * ``sums``       fingerprints of the live entries, kept in the transaction that changes them

@@ -9,6 +9,11 @@ long as it stays there: a probe of three pages with ``RWF_NOWAIT`` tells whether
 where it does not the chunk is read and verified again. So no byte leaves the node that was not compared since it
 was last read from the disk, and no cold page ever blocks the loop.
 
+A sealed blob goes through memory: a piece of a chunk at a time, opened in a thread. Its chunks are known and looked for
+in the page cache in the same way: one that is not there is read whole and its tag compared, of one that is only the
+piece is opened that is sent next. So a range costs the chunks that it touches, and a client that does not read pins one
+piece.
+
 A *lease* is a count for each blob number. It outlives the transaction that found the extents: until it is released
 no collector may delete the chunks, or the pages would be sent with another blob's bytes in them.
 """
@@ -20,15 +25,18 @@ from dataclasses import dataclass, field
 import trio
 from blake3 import blake3
 
+from node.store.blobs import Chunked
 from node.store.chunks import Chunks
 from node.store.damage import CHUNKS, chunk_place
 from node.store.table import Noticed
 from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.blobs.sealing import SEAL, DataKey, open_chunk, open_piece
 from protocol.errors import Damaged
 
 _BATCH = 16  # Chunks looked up in one transaction.
 MAX_SEEN = 65_536  # Blobs whose chunks are known to be right; some 150 bytes each. Others are compared again.
 COLD = 32  # Chunks that are read from the disk at once.
+_PIECE = 256 * 1024  # Bytes of a sealed chunk that are opened at once; a multiple of 16.
 
 
 @dataclass(slots=True)
@@ -148,6 +156,37 @@ class Verified:
                 yield Span(offset + skip, min(whole, end - index * CHUNK_SIZE) - skip, ready)
                 index += 1
 
+    async def opened(self, content: Chunked, start: int, length: int) -> AsyncIterator[bytes]:
+        """Yield the *length* bytes from *start* of a sealed blob, in pieces; the caller holds a lease.
+
+        Raises:
+            Damaged: a chunk cannot be opened, or not be read. What came before it was right.
+        """
+        row, key, end = content.row, content.key, start + length
+        assert key is not None  # Else nobody would ask.
+        while start < end:
+            index, skip = divmod(start, CHUNK_SIZE)
+            [offset] = self._offsets(row.number, index, 1)
+            whole = min(CHUNK_SIZE, row.size - index * CHUNK_SIZE)
+            first = skip // _PIECE * _PIECE
+            piece = range(skip, min(first + _PIECE, whole, end - index * CHUNK_SIZE))
+            seal = content.seals[index * SEAL : index * SEAL + SEAL]
+            if self._is_ready(row.number, index, offset, row.size):
+                data = await trio.to_thread.run_sync(_open_piece, self._chunks.fd, offset, key, seal, piece)
+                self.cached += 1
+            else:
+                data = await trio.to_thread.run_sync(
+                    _open_whole, self._chunks.fd, offset, whole, key, index, seal, limiter=self._cold
+                )
+                if not data:
+                    self.note_bad(row.number, index)
+                    raise Damaged(f"chunk {index} of blob {row.number}")
+                self.note(row.number, range(index, index + 1))
+                self.compared += 1
+                data = data[piece.start : piece.stop]
+            yield data
+            start += len(piece)
+
     def _offsets(self, number: int, index: int, count: int) -> list[int]:
         """Return where chunks lie. Apart, for a transaction has a slot for as long as a suspended function names it."""
         with self._chunks.read() as txn:
@@ -183,3 +222,20 @@ def _read_and_compare(fd: int, offset: int, length: int, expected: bytes) -> boo
         return blake3(os.pread(fd, length, offset)).digest() == expected
     except OSError:  # A bad sector.
         return False
+
+
+def _open_whole(fd: int, offset: int, length: int, key: DataKey, index: int, seal: bytes) -> bytes:
+    """Return a chunk, which has a byte at least; nothing where it cannot be read or opened."""
+    try:
+        return open_chunk(key, index, os.pread(fd, length, offset), seal)
+    except (OSError, Damaged):
+        return b""
+
+
+def _open_piece(fd: int, offset: int, key: DataKey, seal: bytes, piece: range) -> bytes:
+    first = piece.start // 16 * 16
+    try:
+        sealed = os.pread(fd, piece.stop - first, offset + first)
+    except OSError as error:
+        raise Damaged(f"cannot read the store: {error}") from error
+    return open_piece(key, seal, first, sealed)[piece.start - first :]

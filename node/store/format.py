@@ -1,7 +1,7 @@
 """The version of what lies in a data directory: ``DIR/FORMAT``, and the way from each version to the next.
 
-    entrepot 2                  a whole store of version 2
-    entrepot 1 to 2             one that is being brought from version 1 to 2
+    entrepot 3                  a whole store of version 3
+    entrepot 2 to 3             one that is being brought from version 2 to 3
     entrepot restoring ...      one that is being restored from a backup
 
 Any other text is refused, by this version and by all before it: they would misread what lies beside it. So a store
@@ -35,7 +35,7 @@ Tell: TypeAlias = Callable[[int], None]
 Upgrade: TypeAlias = Callable[[Path, Tell], None]
 """``upgrade(directory, tell)``: brings a store to the next version; durable when it returns. Blocks."""
 
-VERSION = 2
+VERSION = 3
 FORMAT = f"entrepot {VERSION}\n"
 """What the file ``FORMAT`` of a whole store says."""
 
@@ -47,7 +47,14 @@ def _to_2(_path: Path, _tell: Tell) -> None:
     """
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _to_2}
+def _to_3(_path: Path, _tell: Tell) -> None:
+    """Nothing has to be changed: of version 3 are stores in which copies of blobs may lie sealed.
+
+    Version 2 would take what names one for a digest, and sealed bytes for damage.
+    """
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _to_2, 2: _to_3}
 """From version -> what brings a store to the next one."""
 
 _KNOWN = re.compile(r"entrepot ([1-9][0-9]{0,5})(?: to ([1-9][0-9]{0,5}))?\n", re.ASCII)
@@ -160,7 +167,7 @@ def new_store(path: Path, what: str) -> Iterator[None]:
         again = found.startswith(_RESTORING)
         if found and not again:
             raise NotReady(f"there is a store in {path} already: name an empty or absent directory")
-        others = {one.name for one in path.iterdir()} - _SHARED - ({"meta", "chunks"} if again else set())
+        others = {one.name for one in path.iterdir()} - _SHARED - ({"meta", "chunks", "keys"} if again else set())
         if others:
             raise NotReady(f"{path} is not empty ({min(others)}): name an empty or absent directory")
         _write(path, f"{_RESTORING}: {what}\n")
@@ -189,7 +196,7 @@ def finish_new_store(path: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    for name in ("meta", "chunks"):
+    for name in ("meta", "chunks", "keys"):
         shutil.rmtree(path / name, ignore_errors=True)
 
 

@@ -15,10 +15,17 @@ cancelled, and the rest is waited for.
 Buffers that fill are bounded over all uploads as well (``filling``): an upload that has to go for others keeps what it
 sent in whole, and may go on from there.
 
-What does not fill a chunk stays in the buffer. ``settle`` makes it durable too, inline while all of it is small.
+What is to lie sealed is sealed in the thread that hashes, each chunk at each write under a nonce of its own; plaintext
+is only ever in memory.
+
+What does not fill a chunk stays in the buffer. ``settle`` makes it durable too, inline while all of it is small. Where
+it is sealed it lies under a number of its own until the end: in its own place the next part would be written over it,
+under another nonce, before anything durable tells of that one.
+
 Bytes count only when they would survive a crash.
 """
 
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +41,7 @@ from node.store.filling import SMALL, Buffers, Filling
 from node.store.space import Space
 from node.store.writer import Writer
 from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.blobs.sealing import NONCE, SEAL, Bytes, DataKey, open_chunk, open_part, seal_chunk, seal_part
 from protocol.errors import PeerFault, Refusal
 from protocol.oci.digest import Algorithm, Digest, Hasher, hasher
 
@@ -53,6 +61,7 @@ class Sink:
     next_number: Callable[[], int]
     in_flight: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(IN_FLIGHT))
     buffers: Buffers = field(default_factory=Buffers)
+    random: Callable[[int], bytes] = os.urandom  # For nonces.
 
 
 @dataclass(slots=True)
@@ -69,9 +78,17 @@ class _Lane:
 class Ingest:
     """One blob on its way in. One task at a time may use it."""
 
-    def __init__(self, sink: Sink, algorithm: Algorithm, *, expected: bytes = b"") -> None:
-        """Begin with nothing. *expected* is the chunk map, 32 bytes for each chunk, where it is known beforehand."""
+    def __init__(self, sink: Sink, algorithm: Algorithm, *, expected: bytes = b"", key: DataKey | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            sink: where it goes.
+            algorithm: of the digest.
+            expected: the chunk map, 32 bytes for each chunk, where it is known beforehand.
+            key: under which all of it is sealed, and nothing else; ``None``: it is kept plain.
+        """
         self.algorithm = algorithm
+        self.key = key
         self.number = 0
         """Of the blob's chunks; 0 while it has none."""
         self.settled = 0
@@ -85,8 +102,15 @@ class Ingest:
         self._sink = sink
         self._hasher: Hasher = hasher(algorithm)
         self._hashes = bytearray()
+        self._seals = bytearray()  # Of full chunks, in order.
+        self._tail_seal = b""
+        self.tail = 0
+        """Number under which the sealed tail lies for now, as its chunk 0."""
+        self.spent: list[int] = []
+        """Numbers of tails that go once it is stored that there is another one, or none."""
         self._filling = Filling(sink.buffers)
         self._filled = 0
+        self._is_ended = False
         self._whole = 0  # Chunks that are full, hashed and durable.
         self._tail_written = 0  # Bytes of the tail that lie in ``chunks``.
         self._failures: list[Exception] = []  # Why nothing more may be done with it.
@@ -111,6 +135,26 @@ class Ingest:
     def inline(self) -> bytes:
         """All of it, while it is small enough to lie in ``meta``; else nothing."""
         return bytes(self._filling.buffer[: self._filled]) if self.size <= INLINE_SIZE else b""
+
+    @property
+    def kept_inline(self) -> bytes:
+        """What ``inline`` is kept as: itself, or sealed anew."""
+        data = self.inline
+        if self.key is None or self.size > INLINE_SIZE:
+            return data
+        return seal_part(self.key, "content", 0, len(data), data, self._sink.random(NONCE))
+
+    @property
+    def seals(self) -> bytes:
+        """The seals of all chunks that are durable, and of the tail where it is; 28 bytes each."""
+        return bytes(self._seals) + self._tail_seal
+
+    @property
+    def kept_seals(self) -> bytes:
+        """``seals`` as they are kept while the upload has not ended: sealed themselves."""
+        if self.key is None or not self.number:
+            return b""
+        return seal_part(self.key, "upload", 0, self.settled, self.seals, self._sink.random(NONCE))
 
     async def fill(self, receive_into: ReceiveInto, expected: int | None) -> None:
         """Take what comes, to its end.
@@ -146,23 +190,45 @@ class Ingest:
             raise failure
 
     async def settle(self) -> None:
-        """Make the tail durable as well, unless it is ``inline``."""
+        """Make the tail durable as well, unless it is ``inline``; ``tail`` and ``spent`` are the caller's to store."""
         self._require_sound()
         if self.size > INLINE_SIZE and self._filled and self._tail_written != self._filled:
             self._number_it()
-            index, data = self._whole, bytes(self._filling.buffer[: self._filled])
-            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, data))
+            if self.key is None:
+                await self._put_tail(self.number, self._whole)
+            else:
+                self._spend_tail()
+                self.tail = self._sink.next_number()
+                await self._put_tail(self.tail, 0)
             self._tail_written = self._filled
         self.settled = self.size
+
+    async def _put_tail(self, number: int, index: int) -> None:
+        kept, self._tail_seal = self._sealed(self._whole, bytes(self._filling.buffer[: self._filled]))
+        await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, number, index, kept))
+
+    def _spend_tail(self) -> None:
+        if self.tail:
+            self.spent.append(self.tail)
+            self.tail = 0
 
     async def finish(self, algorithm: Algorithm) -> tuple[Digest, ChunkMap]:
         """Return the digest and the chunk map of all that came; it is durable then, or ``inline``.
 
         ``PeerFault`` where the last chunk is not the expected one.
         """
-        await self.settle()
+        self._require_sound()
+        if self.key is None:
+            await self.settle()
         await self._unpark()
-        if self._filled:
+        if self.key is not None:
+            if self.size > INLINE_SIZE and self._filled and not self._is_ended:
+                self._number_it()
+                await self._put_tail(self.number, self._whole)
+            self._spend_tail()
+            self.settled = self.size
+        if self._filled and not self._is_ended:
+            self._is_ended = True  # Who asks for two algorithms asks twice.
             with memoryview(self._filling.buffer)[: self._filled] as tail:
                 is_right = await trio.to_thread.run_sync(self._hash, tail) if len(tail) > SMALL else self._hash(tail)
             if not is_right:
@@ -172,13 +238,26 @@ class Ingest:
             return await trio.to_thread.run_sync(self._rehash, algorithm), chunk_map
         return Digest(f"{algorithm}:{self._hasher.hexdigest()}"), chunk_map
 
-    async def resume(self, number: int, size: int, inline: bytes) -> None:
-        """Take up, in a new ``Ingest``, what another one had settled before a restart."""
-        self.number = number
+    async def resume(self, number: int, size: int, inline: bytes, *, tail: int = 0, seals: bytes = b"") -> None:
+        """Take up, in a new ``Ingest``, what another one had settled before a restart.
+
+        Args:
+            number: of its chunks.
+            size: that was settled.
+            inline: as ``kept_inline`` was.
+            tail: as it was.
+            seals: as ``kept_seals`` was.
+
+        Raises:
+            Damaged: what is here is not what was settled.
+        """
+        self.number, self.tail = number, tail
         if number:
-            await trio.to_thread.run_sync(self._reread, size)
+            known = b"" if self.key is None else open_part(self.key, "upload", 0, size, seals)
+            await trio.to_thread.run_sync(self._reread, size, known)
         else:
-            self._filling.buffer, self._filled = bytearray(inline), len(inline)
+            data = inline if self.key is None else open_part(self.key, "content", 0, size, inline)
+            self._filling.buffer, self._filled = bytearray(data), len(data)
         self.settled = size
 
     def park(self) -> None:
@@ -218,9 +297,7 @@ class Ingest:
 
     async def _unpark(self) -> None:
         if len(self._filling.buffer) < self._filled:
-            chunks = self._sink.chunks
-            tail = await trio.to_thread.run_sync(chunks.load, self.number, self._whole, self._filled)
-            self._filling.take(bytearray(tail))
+            self._filling.take(bytearray(await trio.to_thread.run_sync(self._loaded_tail)))
 
     async def _receive(
         self, receive_into: ReceiveInto, expected: int | None, into: trio.MemorySendChannel[bytearray] | None
@@ -244,7 +321,8 @@ class Ingest:
                 self._places += 1
                 await into.send(self._filling.buffer)
                 self._filling.take(bytearray())
-                self._filled, self._tail_written = 0, 0
+                self._filled, self._tail_written, self._tail_seal = 0, 0, b""
+                self._spend_tail()
                 self._whole += 1
             if came < wanted:
                 return
@@ -296,10 +374,10 @@ class Ingest:
         """Hash in one thread for as long as full chunks come."""
         token = trio.lowlevel.current_trio_token()
 
-        def hashed(buffer: bytearray, index: int, *, is_right: bool) -> None:
+        def hashed(buffer: bytearray, kept: Bytes, index: int, *, is_right: bool) -> None:
             lane.room.release()
             if is_right:
-                nursery.start_soon(self._write, index, buffer, failures)
+                nursery.start_soon(self._write, index, buffer, kept, failures)
             else:
                 failures.append(PeerFault(f"chunk {index} is not what the chunk map says"))
 
@@ -307,7 +385,9 @@ class Ingest:
             while lane.waiting:
                 buffer, index = lane.waiting.popleft(), len(self._hashes) // 32
                 is_right = self._hash(memoryview(buffer))
-                token.run_sync_soon(partial(hashed, buffer, index, is_right=is_right))
+                kept, seal = self._sealed(index, buffer) if is_right else (buffer, b"")
+                self._seals += seal
+                token.run_sync_soon(partial(hashed, buffer, kept, index, is_right=is_right))
                 if not is_right:
                     lane.is_wrong = True
                     return
@@ -316,10 +396,10 @@ class Ingest:
             await trio.to_thread.run_sync(hash_waiting)
         lane.is_running = False
 
-    async def _write(self, index: int, buffer: bytearray, failures: list[Exception]) -> None:
+    async def _write(self, index: int, buffer: bytearray, kept: Bytes, failures: list[Exception]) -> None:
         try:
             self._sink.space.require(CHUNK_SIZE)
-            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, buffer))
+            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, kept))
         except Refusal as refusal:
             failures.append(refusal)
             return
@@ -344,27 +424,46 @@ class Ingest:
         self._hashes += found
         return True
 
-    def _reread(self, size: int) -> None:
-        whole, self._filled = divmod(size, CHUNK_SIZE)
-        for data in self._stored(size):
-            if len(data) == CHUNK_SIZE:
-                self._hash(memoryview(data))
-            else:
-                self._filling.buffer, self._tail_written = bytearray(data), len(data)
-        self._whole = whole
+    def _sealed(self, index: int, data: bytes | bytearray) -> tuple[Bytes, bytes]:
+        """Return a chunk as it is kept, and its seal."""
+        return (data, b"") if self.key is None else seal_chunk(self.key, index, data, self._sink.random(NONCE))
+
+    def _loaded(self, index: int, length: int, seal: bytes) -> bytes:
+        """Return the *length* bytes of a chunk."""
+        data = self._sink.chunks.load(self.number, index, length)
+        return data if self.key is None else open_chunk(self.key, index, data, seal)
+
+    def _loaded_tail(self) -> bytes:
+        """Return what does not fill a chunk, from where it lies for now."""
+        if not self.tail:
+            return self._loaded(self._whole, self._filled, self._tail_seal)
+        assert self.key is not None  # Only a sealed tail lies by itself.
+        data = self._sink.chunks.load(self.tail, 0, self._filled)
+        return open_chunk(self.key, self._whole, data, self._tail_seal)
+
+    def _reread(self, size: int, seals: bytes) -> None:
+        whole, filled = divmod(size, CHUNK_SIZE)
+        for data in self._stored(whole * CHUNK_SIZE, seals):
+            self._hash(memoryview(data))
+        self._whole, self._filled = whole, filled
+        self._seals += seals[: whole * SEAL]
+        if filled:
+            self._tail_seal = seals[whole * SEAL :]
+            self._filling.buffer, self._tail_written = bytearray(self._loaded_tail()), filled
 
     def _rehash(self, algorithm: Algorithm) -> Digest:
         state = hasher(algorithm)
         if self.size <= INLINE_SIZE:
             state.update(self.inline)
         else:
-            for data in self._stored(self.size):
+            for data in self._stored(self.size, self.seals):
                 state.update(data)
         return Digest(f"{algorithm}:{state.hexdigest()}")
 
-    def _stored(self, size: int) -> Iterator[bytes]:
+    def _stored(self, size: int, seals: bytes) -> Iterator[bytes]:
         for index in range(chunk_count(size)):
-            yield self._sink.chunks.load(self.number, index, min(CHUNK_SIZE, size - index * CHUNK_SIZE))
+            length = min(CHUNK_SIZE, size - index * CHUNK_SIZE)
+            yield self._loaded(index, length, seals[index * SEAL : (index + 1) * SEAL])
 
 
 async def _cancel_along(scope: trio.CancelScope) -> None:

@@ -16,10 +16,15 @@ class UploadRow(msgspec.Struct, frozen=True, array_like=True):
     algorithm: str  # That its digest is computed with while it arrives.
     number: int  # Of its chunks; 0 while it is small.
     size: int  # Bytes.
-    inline: bytes  # All of it, while it is small.
+    inline: bytes  # All of it, while it is small; sealed as a content where ``key`` is not empty.
     parts: int = 0  # Those that came by the API of ECR.
     last_part: int = 0  # Bytes of the last of them.
     has_small_part: bool = False  # One that is too small was followed by another.
+    domain: bytes = b""  # Of the repository that it is for: see ``copies``.
+    key: bytes = b""  # Id of the data key under which it is sealed; empty: it lies plain.
+    wrapped: bytes = b""  # That key, under the repository's.
+    tail: int = 0  # Number under which what does not fill a chunk lies; 0: where it will stay, or there is none.
+    seals: bytes = b""  # 28 bytes for each chunk, sealed.
 
 
 class Uploads:

@@ -32,17 +32,14 @@ CANARIES = (
     Canary(
         "meta is committed before the chunks",
         "node/store/ingest.py",
-        "            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, self.number, index, data))\n"
-        "            self._tail_written",
-        "            async def late() -> None:\n"
-        "                await trio.sleep(0.05)\n"
-        "                def put(txn) -> None:\n"
-        "                    self._sink.chunks.put(txn, self.number, index, data)\n"
+        "        await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, number, index, kept))\n\n"
+        "    def _spend_tail",
+        "        async def late() -> None:\n"
+        "            await trio.sleep(0.05)\n"
+        "            await self._sink.writer.write(lambda txn: self._sink.chunks.put(txn, number, index, kept))\n"
         "\n"
-        "                await self._sink.writer.write(put)\n"
-        "\n"
-        "            trio.lowlevel.spawn_system_task(late)\n"
-        "            self._tail_written",
+        "        trio.lowlevel.spawn_system_task(late)\n\n"
+        "    def _spend_tail",
         ("tests/e2e/test_kill.py",),
     ),
     Canary("no grace before collection", "node/store/blobs.py", "DUE_AFTER = 25 * 3600", "DUE_AFTER = 0", (_LIFE,)),
@@ -102,9 +99,16 @@ CANARIES = (
     Canary(
         "HEAD asks for no link",
         "node/registry/blobs.py",
-        "        blob = meta.blobs.get(txn, digest) if link is not None and link.seen else None\n",
-        "        blob = meta.blobs.get(txn, digest) if link is not None else None\n",
+        "        blob = meta.blobs.get(txn, copy) if link is not None and link.seen else None\n",
+        "        blob = meta.blobs.get(txn, copy) if link is not None else None\n",
         ("tests/node/registry/test_images.py",),
+    ),
+    Canary(
+        "a deleted repository keeps its key",
+        "node/registry/state.py",
+        "        change.meta.blobs.shred(change.txn, row.number)\n        row =",
+        "        row =",
+        ("tests/node/registry/test_sealing.py",),
     ),
     Canary(
         "chunks are not compared",

@@ -21,6 +21,7 @@ say who they are; nothing else of this door is.
 * ``issuers``      who is trusted to say who somebody is
 * ``grants``       policies, and whose they are
 * ``keys``         access keys
+* ``kms``          keys under which repositories are encrypted, and the rotation of the master key
 * ``peers``        invitations, the authority, trust, other nodes
 * ``activity``     what the node does at the moment
 * ``operation``    alarms, read-only mode, and what the node does at the moment

@@ -10,9 +10,11 @@ from node.http.message import Extent, Piece, Pieces, Request, Response
 from node.registry.backup.layout import is_message
 from node.registry.backup.running import (
     fix_ending,
+    hash_sealed,
     note_backup,
     open_large,
     read_contents,
+    read_keys,
     read_record,
     read_records,
     read_rows,
@@ -21,7 +23,6 @@ from node.registry.backup.running import (
 from node.registry.elsewhere import OpenBlob
 from protocol.auth.caller import Caller
 from protocol.errors import ParameterInvalid
-from protocol.oci.digest import digest
 from protocol.oci.reference import single
 
 _MSGPACK = (("content-type", "application/msgpack"),)
@@ -67,13 +68,23 @@ async def post_contents(admin: Admin, caller: Caller, request: Request) -> Respo
 
 async def get_blob(admin: Admin, caller: Caller, request: Request) -> Response:
     """``GET /admin/v1/backup/blobs/<digest>?start=``: the bytes from there on; broken off where one is damaged."""
-    blob = open_large(admin.registry, caller, digest(request.params["digest"]))
+    blob = open_large(admin.registry, caller, request.params["digest"])
     start = _number(request, "start")
     if start > blob.size:
         blob.release()
         raise ParameterInvalid(f"start is beyond {blob.size} bytes")
     pieces = Pieces(_pieces(blob, start), blob.size - start, blob.release)
     return Response(200, (("content-type", "application/octet-stream"),), pieces)
+
+
+async def get_sealed(admin: Admin, caller: Caller, request: Request) -> Response:
+    """``GET /admin/v1/backup/sealed/<copy>``: the BLAKE3 and the length of a large one that is sealed."""
+    return _packed(await hash_sealed(admin.registry, caller, request.params["digest"]))
+
+
+async def get_keys(admin: Admin, caller: Caller, _request: Request) -> Response:
+    """``GET /admin/v1/backup/keys``: the files with wrapped keys, by name."""
+    return _packed(read_keys(admin.registry, caller))
 
 
 async def post_signature(admin: Admin, caller: Caller, request: Request) -> Response:

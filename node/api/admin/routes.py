@@ -1,6 +1,6 @@
 """The table of this door, and the application that serves it."""
 
-from node.api.admin import backup, check, events, images, operation, peers, replication, scrub, status, webhooks
+from node.api.admin import backup, check, events, images, kms, operation, peers, replication, scrub, status, webhooks
 from node.api.admin.answer import Admin, Handler, answer, failed
 from node.api.admin.resources import RESOURCES
 from node.http.message import Application, Request, Response
@@ -40,6 +40,13 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("PUT", _PULL_THROUGH, "ecr:CreatePullThroughCacheRule", replication.put_pull_through_rule),
     Route("GET", _PULL_THROUGH, "ecr:DescribePullThroughCacheRules", replication.get_pull_through_rules),
     Route("DELETE", _PULL_THROUGH, "ecr:DeletePullThroughCacheRule", replication.delete_pull_through_rule),
+    Route("GET", "/admin/v1/kms/keys", "kms:ListKeys", kms.get_keys),
+    Route("POST", "/admin/v1/kms/keys", "kms:CreateKey", kms.post_key),
+    Route("POST", "/admin/v1/kms/rotate", "kms:RotateKeyOnDemand", kms.post_rotate),
+    Route("POST", "/admin/v1/kms/disable", "kms:DisableKey", kms.post_disable),
+    Route("POST", "/admin/v1/kms/enable", "kms:EnableKey", kms.post_enable),
+    Route("POST", "/admin/v1/kms/schedule-deletion", "kms:ScheduleKeyDeletion", kms.post_deletion),
+    Route("POST", "/admin/v1/master-key/rotate", "entrepot:RotateMasterKey", kms.post_master),
     Route("GET", "/admin/v1/events", "ecr:DescribeImages", events.get_events),
     Route("GET", "/admin/v1/webhooks", "ecr:GetRegistryPolicy", webhooks.get_all),
     Route("PUT", _WEBHOOK, "ecr:PutRegistryPolicy", webhooks.put_one),
@@ -66,6 +73,8 @@ ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", "/admin/v1/backup/records", "entrepot:Backup", backup.get_records),
     Route("GET", "/admin/v1/backup/rows/{table}", "entrepot:Backup", backup.get_rows),
     Route("GET", "/admin/v1/backup/blobs/{digest}", "entrepot:Backup", backup.get_blob),
+    Route("GET", "/admin/v1/backup/sealed/{digest}", "entrepot:Backup", backup.get_sealed),
+    Route("GET", "/admin/v1/backup/keys", "entrepot:Backup", backup.get_keys),
     Route("POST", "/admin/v1/backup/contents", "entrepot:Backup", backup.post_contents),
     Route("POST", "/admin/v1/backup/ending", "entrepot:Backup", backup.post_ending),
     Route("POST", "/admin/v1/backup/signature", "entrepot:Backup", backup.post_signature),

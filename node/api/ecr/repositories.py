@@ -12,6 +12,7 @@ from node.registry.details import (
     repository_detail,
 )
 from node.registry.repositories import delete_repository
+from node.registry.sealing import encryption_settings
 from node.registry.settings import (
     create_repository,
     mutability_fields,
@@ -19,10 +20,10 @@ from node.registry.settings import (
     put_scan_on_push,
     tag_fields,
 )
-from protocol.auth.arn import default_key_arn, repository_arn
+from protocol.auth.arn import repository_arn
 from protocol.auth.caller import Caller
 from protocol.auth.public import PREFIX
-from protocol.errors import NameInvalid, ParameterInvalid
+from protocol.errors import NameInvalid
 from protocol.oci.names import repository_name
 from protocol.rules.mutability import Exclusion, Mutability, mutability
 from protocol.rules.tags import require_room, resource_tags
@@ -42,7 +43,7 @@ async def create(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     fields = {
         **mutability_fields(mutability_given(given)),
         "scan-on-push": given.get("imageScanningConfiguration", {}).get("scanOnPush", False),
-        **_encryption(door, given.get("encryptionConfiguration")),
+        **_encryption(given.get("encryptionConfiguration")),
         **tag_fields(tags),
     }
     fields = {field: value for field, value in fields.items() if value is not None}
@@ -117,14 +118,6 @@ def shown(door: Door, repository: RepositoryDetail) -> dict[str, Any]:
     }
 
 
-def _encryption(door: Door, given: dict[str, Any] | None) -> dict[str, Setting]:
-    """Return the fields for how a repository is to be encrypted; the key is the registry's own where none is named."""
-    kind = "AES256" if given is None else given["encryptionType"]
-    key = None if given is None else given.get("kmsKey")
-    if kind == "AES256":
-        if key is not None:
-            raise ParameterInvalid(
-                "Invalid parameter at 'encryptionConfiguration' failed to satisfy constraint: 'AES256 takes no kmsKey'"
-            )
-        return {"encryption": kind}
-    return {"encryption": kind, "kms-key": key or default_key_arn(door.registry.name)}
+def _encryption(given: dict[str, Any] | None) -> dict[str, Setting]:
+    """Return the fields for how a repository is to be encrypted; none where nobody says so."""
+    return {} if given is None else encryption_settings(given["encryptionType"], given.get("kmsKey"))

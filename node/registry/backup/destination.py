@@ -31,13 +31,14 @@ from node.registry.backup.layout import (
     blob_path,
     encode_segment,
     encode_signed,
+    file_of,
     generation_path,
     segment_name,
     segment_path,
 )
 from node.store.format import sync_folder
 from protocol.errors import Damaged, NotReady, StoreFull
-from protocol.oci.digest import Digest, algorithm, hasher, unpacked
+from protocol.oci.digest import Digest, algorithm, hasher
 
 _BUFFER = 2**20  # Bytes that are read of a blob at once, where it is hashed again.
 _UNFINISHED = "unfinished"
@@ -174,7 +175,7 @@ def _sweep_blobs(folder: Path, named: Iterator[str]) -> None:
 
 def _large(archive: Archive, manifest: Manifest, name: str) -> Iterator[str]:
     for short, place in blob_rows(archive, manifest):
-        digest = unpacked(short)
+        digest, _ = file_of(short, place)
         if not place.segment and algorithm(digest) == name:
             yield digest.partition(":")[2]
 

@@ -6,9 +6,12 @@
     generations/00000001      [manifest, Ed25519 signature over "entrepot-backup-v1" || BLAKE3(manifest)]
     segments/ab/abcd...       [kind, rows]; named by the BLAKE3 of their bytes
     blobs/sha256/ab/abcd...   a blob of more than 16 320 bytes, as it is; named by its digest
+    blobs/blake3/ab/abcd...   likewise; or one that is sealed, as it lies at the node, and its chunk map behind it
 
 Everything but the manifests is named by what is in it, so that generations share what they have in common, and nothing
-that is written is ever changed. A manifest names all that belongs to its generation, so its signature vouches for
+that is written is ever changed. What is sealed at the node is sealed here, and its keys are here as they are wrapped:
+whoever has the node's master key, which ``--with-identity`` keeps as well, can open it, also after the repository was
+deleted at the node. A manifest names all that belongs to its generation, so its signature vouches for
 every byte. Large blobs are plain files, and ``sha256sum`` is all that is needed to look after them.
 
 Rows of a table lie in the order of their keys. A segment ends after a row whose key says so by its hash, not after so
@@ -24,7 +27,7 @@ from blake3 import blake3
 from msgspec import Meta
 
 from protocol.errors import Damaged
-from protocol.oci.digest import Digest, algorithm
+from protocol.oci.digest import Digest, algorithm, unpacked
 
 FORMAT = "entrepot backup 1\n"
 VERSION = 1
@@ -90,6 +93,15 @@ class BlobPlace(msgspec.Struct, frozen=True, array_like=True):
 
     size: int
     segment: bytes  # Of ``contents``; empty: a file of its own.
+    key: bytes = b""  # Of one that is sealed: id of its data key,
+    root: bytes = b""  # and the root of its chunk map.
+    file: bytes = b""  # Of a large one that is sealed: what its file is called, a digest in short form,
+    length: int = 0  # and how long it is.
+
+
+def file_of(short: bytes, place: BlobPlace) -> tuple[Digest, int]:
+    """Return what the file of a large blob is called, and how long it is; *short* is the key of its row."""
+    return (unpacked(place.file), place.length) if place.file else (unpacked(short), place.size)
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -10,6 +10,9 @@ is signed by its writer and follows the one before it, every blob is hashed whol
 the records are applied one after the other by the code that applied them first, and rebuild counts, indexes and
 fingerprints; and at the end the store passes the same check as ``entrepot check`` makes.
 
+What is sealed stays sealed: it is compared with what the backup says of it, and nobody here needs a key. The files with
+wrapped keys come as they are; the node that opens them is the one whose master key they are under.
+
 Numbers of records stay what they were, for rows that are carried over name them; those of repositories and blobs begin
 anew. Blobs come first, for records let their images hold them; then records; then links, by which repositories
 see blobs; what nothing holds is due to go in a day.
@@ -20,38 +23,42 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import lmdb
 import msgspec
 from blake3 import blake3
 
 from node.registry.backup.archive import Archive, blob_rows, verified_records
-from node.registry.backup.layout import BlobPlace, Manifest, Progress, Row
+from node.registry.backup.layout import BlobPlace, Manifest, Progress, Row, file_of
 from node.registry.backup.source import CERTIFICATE
-from node.registry.backup.tables import EARLIER, carried
+from node.registry.backup.tables import EARLIER, KEYS, carried
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
-from node.registry.serving import map_of
+from node.registry.content import map_of
 from node.registry.state import Change, apply_entry
-from node.store.blobs import BlobRow
-from node.store.chunks import Chunks, open_chunks
+from node.store.blobs import BlobRow, DomainRow
+from node.store.chunks import Chunks, chunk_count, open_chunks
+from node.store.copies import unpacked_copy
 from node.store.format import finish_new_store, new_store
 from node.store.journal import Cursor, Head
+from node.store.keyfiles import KEY_NAME, KeyFiles, WrappedKey
 from node.store.meta import MAP_SIZE, Meta, open_meta
 from node.store.replicas import StatusRow
 from node.store.store import StoppedStore
 from node.store.table import ReadTxn, WriteTxn
-from protocol.blobs.chunkmap import ChunkMap
+from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
+from protocol.blobs.sealing import SEAL
 from protocol.errors import Damaged, NotReady, Refusal, StoreFull
 from protocol.oci.digest import Digest, algorithm, digest_of, unpacked
 from protocol.oci.names import RepositoryName, repository_name
-from protocol.sync.entries import Unknown
+from protocol.sync.entries import RepositoryPut, Unknown
 from protocol.sync.record import Record, Verify, record_hash
 from protocol.sync.vector import Dot
 
 Item = TypeVar("Item")
 
+_BY_THEMSELVES = frozenset({"links", EARLIER, "blobs", "repository-names", "domains", "data-keys", KEYS})
 _BATCH = 500  # Rows or records in one transaction.
 _OPEN = 128  # Segments of small blobs in memory.
 _SPARE = 256 * 2**20  # Bytes that a new store leaves free.
@@ -124,9 +131,11 @@ def _build(generation: Generation, data: Path, *, now: float, progress: Progress
         open_chunks(data / "chunks", map_size=map_size, sync=False) as chunks,
     ):
         new = _New(meta, chunks, now, progress)
-        _put_blobs(new, archive, manifest)
-        _put_records(new, generation)
         numbers = _Numbers(meta, archive, manifest)
+        _put_keys(data, archive, manifest)
+        _put_blobs(new, archive, manifest)
+        _put_records(new, generation, numbers)
+        _put_wrapped(new, archive, manifest, numbers)
         _put_links(new, archive, manifest, numbers)
         _put_carried(new, archive, manifest, numbers)
         _keep_unheld(new)
@@ -138,24 +147,97 @@ def _put_blobs(new: _New, archive: Archive, manifest: Manifest) -> None:
     small = _Small(archive)
     number = 0
     for page in _pages(blob_rows(archive, manifest)):
-        rows: list[tuple[Digest, BlobRow, bytes | None, bytes]] = []
+        rows: list[_Blob] = []
         for short, place in page:
-            digest = unpacked(short)
+            digest = unpacked_copy(short)
             if place.segment:
-                content, hashes, given = small.content(digest, short, place), b"", 0
-                root = ChunkMap(place.size, _hashes(map_of(content))).root
+                content = small.content(digest, short, place)
+                root = place.root or ChunkMap(place.size, _hashes(map_of(content))).root
+                rows.append(_Blob(digest, BlobRow(place.size, 0, root, 0, place.key), content))
+                continue
+            number += 1
+            if place.key:
+                parts = _put_sealed(new, number, archive, short, place)
+                rows.append(_Blob(digest, BlobRow(place.size, number, place.root, 0, place.key), None, parts=parts))
             else:
-                number += 1
-                content, hashes, given = None, _put_chunks(new, number, archive.blob(digest, place.size)), number
+                hashes = _put_chunks(new, number, archive.blob(digest, place.size))
                 root = ChunkMap(place.size, _hashes(hashes)).root
-            rows.append((digest, BlobRow(place.size, given, root, 0), content, hashes))
+                rows.append(_Blob(digest, BlobRow(place.size, number, root, 0), None, hashes))
         new.write(lambda txn, rows=rows: _add_blobs(new.meta, txn, rows))  # type: ignore[misc]  # Called at once.
         new.progress("contents", len(page))
 
 
-def _add_blobs(meta: Meta, txn: WriteTxn, rows: list[tuple[Digest, BlobRow, bytes | None, bytes]]) -> None:
-    for digest, row, content, hashes in rows:
-        meta.blobs.add(txn, digest, row, content, hashes)
+class _Blob(NamedTuple):
+    copy: Digest
+    row: BlobRow
+    content: bytes | None
+    hashes: bytes = b""
+    parts: tuple[bytes, ...] = ()
+
+
+def _add_blobs(meta: Meta, txn: WriteTxn, rows: list[_Blob]) -> None:
+    for one in rows:
+        meta.blobs.add(txn, one.copy, one.row, one.content, one.hashes, parts=one.parts)
+
+
+def _put_sealed(new: _New, number: int, archive: Archive, short: bytes, place: BlobPlace) -> tuple[bytes, ...]:
+    """Write the chunks of a sealed blob as they are, and return its chunk map as it is kept."""
+    count, index, trailer = chunk_count(place.size), 0, bytearray()
+    for part in _pages(_recut(archive.blob(*file_of(short, place)), place.size), size=16):
+        with new.chunks.env.begin(write=True) as txn:
+            for data in part:
+                if index == count:
+                    trailer += data
+                    continue
+                new.chunks.put(txn, number, index, data)
+                index += 1
+                new.progress("blobs", len(data))
+    try:
+        return msgspec.msgpack.decode(trailer, type=tuple[bytes, ...])
+    except msgspec.DecodeError as error:
+        raise Damaged(f"the chunk map of {unpacked_copy(short)}: {error}") from error
+
+
+def _recut(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield *size* bytes in chunks, the last one shorter, and what follows them as it comes."""
+    left, rest = size, bytearray()
+    for piece in pieces:
+        rest += piece
+        while left and len(rest) >= min(CHUNK_SIZE, left):
+            length = min(CHUNK_SIZE, left)
+            yield bytes(rest[:length])
+            del rest[:length]
+            left -= length
+        if not left and rest:
+            yield bytes(rest)
+            rest.clear()
+
+
+def _put_keys(data: Path, archive: Archive, manifest: Manifest) -> None:
+    files = KeyFiles(data / "keys")
+    for name, body in archive.rows(manifest, KEYS):
+        text = name.decode("ascii", "replace")
+        if not KEY_NAME.fullmatch(text):
+            raise Damaged(f"a key is called {text!r}")
+        try:
+            files.put(text, msgspec.msgpack.decode(body, type=WrappedKey))
+        except msgspec.DecodeError as error:
+            raise Damaged(f"the key {text}: {error}") from error
+
+
+def _put_wrapped(new: _New, archive: Archive, manifest: Manifest, numbers: "_Numbers") -> None:
+    """Put back the data keys that repositories keep; a copy that is not in the backup has none."""
+    blobs = new.meta.blobs
+
+    def run(txn: WriteTxn, page: list[Row]) -> None:
+        for key, wrapped in page:
+            number = numbers.here(txn, key[-8:])
+            if number is not None and blobs.rows.bytes.has(txn, key[:-8]):
+                blobs.put_wrapped(txn, number, unpacked_copy(key[:-8]), wrapped)
+
+    for page in _pages(archive.rows(manifest, "data-keys")):
+        new.write(lambda txn, page=page: run(txn, page))  # type: ignore[misc]  # Called at once.
+        new.progress("data-keys", len(page))
 
 
 def _put_chunks(new: _New, number: int, chunks: Iterator[bytes]) -> bytes:
@@ -186,6 +268,8 @@ class _Small:
                 del self._open[next(iter(self._open))]
         self._open[place.segment] = found
         content = found.get(short)
+        if place.key and content is not None and len(content) == place.size + SEAL:
+            return content  # The name of its segment says that it is what the node had.
         if content is None or len(content) != place.size or digest_of(content, algorithm(digest)) != digest:
             raise Damaged(f"blob {digest} has other bytes than were written")
         return content
@@ -197,12 +281,30 @@ class _Numbers:
     def __init__(self, meta: Meta, archive: Archive, manifest: Manifest) -> None:
         self._repositories = meta.repositories
         self._names = {key: _name(name) for key, name in archive.rows(manifest, "repository-names")}
+        rows = ((self._names.get(key), body) for key, body in archive.rows(manifest, "domains"))
+        self._domains = {name: _domain(body) for name, body in rows if name is not None}
 
     def here(self, txn: ReadTxn, number: bytes) -> int | None:
         """Return the number here; ``None`` of a repository that was deleted by then, or new afterwards."""
         name = self._names.get(number)
         row = None if name is None else self._repositories.get(txn, name)
         return None if row is None else row.number
+
+    def keep_as_there(self, txn: WriteTxn, name: RepositoryName, meta: Meta) -> None:
+        """Have a repository that was just made keep its bytes as the last one of its name did when all was recorded.
+
+        One of an earlier life held other copies, and holds and lets go of these: it comes to the same.
+        """
+        row, domain = meta.repositories.get(txn, name), self._domains.get(name)
+        if row is not None and domain is not None:
+            meta.blobs.put_domain(txn, row.number, domain)
+
+
+def _domain(body: bytes) -> DomainRow:
+    try:
+        return msgspec.msgpack.decode(body, type=DomainRow)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"a row of domains: {error}") from error
 
 
 def _name(text: bytes) -> RepositoryName:
@@ -212,7 +314,7 @@ def _name(text: bytes) -> RepositoryName:
         raise Damaged(f"a repository has the name {text!r}") from error
 
 
-def _put_records(new: _New, generation: Generation) -> None:
+def _put_records(new: _New, generation: Generation, numbers: _Numbers) -> None:
     meta, manifest = new.meta, generation.manifest
 
     def run(txn: WriteTxn, page: list[tuple[int, Record, bytes]]) -> None:
@@ -225,6 +327,8 @@ def _put_records(new: _New, generation: Generation) -> None:
             for entry in record.entries:
                 if not isinstance(entry, Unknown):
                     apply_entry(change, entry)
+                if isinstance(entry, RepositoryPut):
+                    numbers.keep_as_there(txn, entry.key.repository, meta)
 
     for page in _pages(verified_records(generation.archive, manifest, generation.verify)):
         new.write(lambda txn, page=page: run(txn, page))  # type: ignore[misc]  # Called at once.
@@ -239,7 +343,9 @@ def _put_links(new: _New, archive: Archive, manifest: Manifest, numbers: _Number
     def run(txn: WriteTxn, page: list[Row], only_named: bool) -> None:
         for key, _ in page:
             number, digest = numbers.here(txn, key[:8]), unpacked(key[8:])
-            if number is None or blobs.get(txn, digest) is None:
+            copy = digest if number is None else blobs.copy(txn, number, digest)
+            row = blobs.get(txn, copy)
+            if number is None or row is None or (row.key and blobs.wrapped_key(txn, number, copy) is None):
                 continue
             link = blobs.link(txn, number, digest)
             if not only_named or (link is not None and link.names):
@@ -255,7 +361,7 @@ def _put_carried(new: _New, archive: Archive, manifest: Manifest, numbers: _Numb
     """Put back the rows that no record says anything of; what they say of later records is cut off."""
     meta, tables = new.meta, carried(new.meta)
 
-    unknown = manifest.tables.keys() - tables.keys() - {EARLIER}
+    unknown = manifest.tables.keys() - tables.keys() - {EARLIER, KEYS}
     if unknown:
         raise NotReady(f"the backup has {min(unknown)}, which this version does not know: use {manifest.software}")
 
@@ -266,7 +372,7 @@ def _put_carried(new: _New, archive: Archive, manifest: Manifest, numbers: _Numb
             elif not _is_beyond(name, key, manifest.position):
                 tables[name].put(txn, key, body)
 
-    for name in sorted(manifest.tables.keys() - {"links", EARLIER, "blobs", "repository-names"}):
+    for name in sorted(manifest.tables.keys() - _BY_THEMSELVES):
         for page in _pages(archive.rows(manifest, name)):
             new.write(lambda txn, name=name, page=page: run(txn, name, page))  # type: ignore[misc]  # Called at once.
             new.progress(name, len(page))

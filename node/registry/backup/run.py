@@ -44,12 +44,14 @@ from node.registry.backup.layout import (
     encode_manifest,
     encode_place,
     encode_segment,
+    file_of,
     message,
 )
 from node.registry.backup.source import MAX_CONTENTS, Source, Started, readable_key
-from node.registry.backup.tables import EARLIER, FIRST, THEN
+from node.registry.backup.tables import EARLIER, FIRST, KEYS, THEN, Sized
+from node.store.copies import unpacked_copy
 from protocol.errors import BlobUnknown, Damaged, NotReady
-from protocol.oci.digest import Digest, unpacked
+from protocol.oci.digest import Digest, packed
 from protocol.sync.record import record_hash
 
 _JOURNAL_PART = (
@@ -58,7 +60,7 @@ _JOURNAL_PART = (
 _WAITING = (
     50_000  # Rows that wait for a segment of small blobs, some 10 MB: of few that are new it is not worth one each.
 )
-_decode_size = msgspec.msgpack.Decoder(tuple[int, bool]).decode
+_decode_size = msgspec.msgpack.Decoder(Sized).decode
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ class _Run:
     base: Manifest | None
     archive: Archive
     damaged: dict[tuple[str, str], Damage] = field(default_factory=dict)
+    files: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    """Names and lengths of the files of sealed blobs, by the ids of their data keys."""
 
     def note(self, kind: DamagedKind, place: str, what: str) -> None:
         """Take note of something that is damaged at the node, once."""
@@ -92,8 +96,9 @@ def back_up(source: Source, destination: Destination, *, identity: bool, progres
     clock, began = time.monotonic(), source.start()
     archive = Archive(destination.root)
     run = _Run(source, destination, progress, _base(source, archive, began), archive)
-    for digest, size in _large_blobs(run):
-        _copy(run, digest, size)
+    _note_files(run)
+    for key, sized in _large_blobs(run):
+        _copy(run, key, sized)
     tables = {name: _table(run, name) for name in FIRST}
     tables[EARLIER] = _table(run, "links")
     ending = source.ending()
@@ -104,6 +109,7 @@ def back_up(source: Source, destination: Destination, *, identity: bool, progres
         tables[name] = _table(run, name)
     total = _Total()
     tables["blobs"] = _segments(run, "blobs", _blobs(run, total))
+    tables[KEYS] = _segments(run, KEYS, iter(sorted((name.encode(), data) for name, data in source.keys().items())))
     files = source.identity() if identity else {}
     keys = (
         destination.put_segment("identity", [(name.encode(), data) for name, data in files.items()]) if files else b""
@@ -165,15 +171,35 @@ def _base(source: Source, archive: Archive, began: Started) -> Manifest | None:
     return None
 
 
-def _large_blobs(run: _Run) -> Iterator[tuple[Digest, int]]:
+def _note_files(run: _Run) -> None:
+    """Take over what the base says of files of sealed blobs, which are never changed."""
+    for _, place in _known(run):
+        if place.file:
+            run.files[place.key] = place.file, place.length
+
+
+def _large_blobs(run: _Run) -> Iterator[tuple[bytes, Sized]]:
     for key, body in _rows(run, "blobs"):
-        size, is_large = _decode_size(body)
-        if is_large and not run.destination.has_blob(unpacked(key), size):
-            yield unpacked(key), size
+        sized = _decode_size(body)
+        if sized.is_large and not _is_copied(run, key, sized):
+            yield key, sized
 
 
-def _copy(run: _Run, digest: Digest, size: int) -> bool:
+def _is_copied(run: _Run, key: bytes, sized: Sized) -> bool:
+    """Whether the file of a large blob is there."""
+    if sized.key and sized.key not in run.files:
+        return False
+    return run.destination.has_blob(*file_of(key, _place(run, sized)))
+
+
+def _place(run: _Run, sized: Sized) -> BlobPlace:
+    file, length = run.files.get(sized.key, (b"", 0))
+    return BlobPlace(sized.size, b"", sized.key, sized.root, file, length)
+
+
+def _copy(run: _Run, key: bytes, sized: Sized) -> bool:
     """Copy a large blob; whether it is in the backup now."""
+    digest = unpacked_copy(key)
 
     def read(start: int) -> Iterator[bytes]:
         run.progress("blobs", start)
@@ -182,7 +208,10 @@ def _copy(run: _Run, digest: Digest, size: int) -> bool:
             yield data
 
     try:
-        run.destination.put_blob(digest, size, read)
+        if sized.key and sized.key not in run.files:
+            hashed, length = run.source.sealed(digest)
+            run.files[sized.key] = packed(Digest(f"blake3:{hashed.hex()}")), length
+        run.destination.put_blob(*file_of(key, _place(run, sized)), read)
     except BlobUnknown:
         return False  # It was let go of more than a day ago: no record that is in the backup needs it.
     except Damaged as damage:
@@ -202,20 +231,20 @@ def _blobs(run: _Run, total: _Total) -> Iterator[Row]:
     """Yield where each blob is, after copying what is missing."""
     known = _known(run)
     following = next(known, None)
-    waiting: list[tuple[bytes, BlobPlace | None]] = []  # Blobs, and small ones whose segment is to come.
+    waiting: list[tuple[bytes, Sized, BlobPlace | None]] = []  # Blobs, and small ones whose segment is to come.
     missing = 0
     for key, body in _rows(run, "blobs"):
-        size, is_large = _decode_size(body)
+        sized = _decode_size(body)
         while following is not None and following[0] < key:
             following = next(known, None)
         old = following[1] if following is not None and following[0] == key else None
-        if is_large:
-            if run.destination.has_blob(unpacked(key), size) or _copy(run, unpacked(key), size):
-                waiting.append((key, BlobPlace(size, b"")))
-        elif old is not None and old.segment and _is_there(run, old.segment, total):
-            waiting.append((key, old))
+        if sized.is_large:
+            if _is_copied(run, key, sized) or _copy(run, key, sized):
+                waiting.append((key, sized, _place(run, sized)))
+        elif old is not None and old.segment and old.key == sized.key and _is_there(run, old.segment, total):
+            waiting.append((key, sized, old))
         else:
-            waiting.append((key, None))
+            waiting.append((key, sized, None))
             missing += 1
         if missing == MAX_CONTENTS or len(waiting) == _WAITING:
             yield from _settled(run, waiting, total)
@@ -232,22 +261,22 @@ def _known(run: _Run) -> Iterator[tuple[bytes, BlobPlace]]:
         return
 
 
-def _settled(run: _Run, waiting: list[tuple[bytes, BlobPlace | None]], total: _Total) -> Iterator[Row]:
+def _settled(run: _Run, waiting: list[tuple[bytes, Sized, BlobPlace | None]], total: _Total) -> Iterator[Row]:
     """Copy small blobs as one segment, and yield where all of *waiting* are."""
-    missing = [key for key, place in waiting if place is None]
+    missing = [key for key, _, place in waiting if place is None]
     found: list[Row] = []
     for key, content in zip(missing, run.source.contents(missing) if missing else [], strict=True):
         if content.what:
-            run.note("blob", unpacked(key), content.what)
+            run.note("blob", unpacked_copy(key), content.what)
         elif content.data is not None:
             found.append((key, content.data))
     name = run.destination.put_segment("contents", found) if found else b""
-    sizes = {key: len(content) for key, content in found}
-    for key, place in waiting:
+    there = {key for key, _ in found}
+    for key, sized, place in waiting:
         if place is None:
-            if key not in sizes:
+            if key not in there:
                 continue
-            place = BlobPlace(sizes[key], name)  # noqa: PLW2901 - what was waited for.
+            place = BlobPlace(sized.size, name, sized.key, sized.root)  # noqa: PLW2901 - what was waited for.
         total.blobs += 1
         total.size += place.size
         if place.segment:

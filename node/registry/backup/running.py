@@ -1,9 +1,12 @@
 """What a backup is told by a node that runs: as ``source`` has it, asked of the policies first, blobs under a lease."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from functools import partial
 
+import msgspec
 import trio
+from blake3 import blake3
 
 from node.registry.backup.source import (
     Content,
@@ -21,9 +24,14 @@ from node.registry.backup.source import (
 from node.registry.blobs import open_chunked
 from node.registry.elsewhere import OpenBlob
 from node.registry.registry import Registry
+from node.registry.sealing import any_data_key, chunked
+from node.store.blobs import Chunked
+from node.store.copies import copy_name
+from node.store.extents import Span
+from node.store.sealedmap import plaintext
 from protocol.auth.caller import Caller
-from protocol.errors import BlobUnknown, Busy
-from protocol.oci.digest import Digest
+from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.errors import BlobUnknown, Busy, Damaged, KeyUnusable
 
 ACTION = "entrepot:Backup"
 """What a caller has to be allowed: it reads all that there is."""
@@ -69,8 +77,30 @@ def read_contents(registry: Registry, caller: Caller, digests: Sequence[bytes]) 
     return contents(registry.store.meta, digests)
 
 
-def open_large(registry: Registry, caller: Caller, digest: Digest) -> OpenBlob:
-    """Return a large blob, whoever sees it; the caller releases it.
+async def hash_sealed(registry: Registry, caller: Caller, copy: str) -> tuple[bytes, int]:
+    """Return the BLAKE3 and the length of a large copy that is sealed, as ``open_large`` gives it; raises as that."""
+    blob = open_large(registry, caller, copy)
+    try:
+        state, length = blake3(), 0
+        async for piece in blob.read(0, blob.size):
+            assert isinstance(piece, bytes)  # Of a sealed copy.
+            await trio.to_thread.run_sync(state.update, piece)
+            length += len(piece)
+        return state.digest(), length
+    finally:
+        blob.release()
+
+
+def read_keys(registry: Registry, caller: Caller) -> dict[str, bytes]:
+    """Return the files with wrapped keys, by name."""
+    registry.authorize(caller, ACTION, None)
+    return dict(registry.keyring.files.files())
+
+
+def open_large(registry: Registry, caller: Caller, copy: str) -> OpenBlob:
+    """Return a large blob, whoever sees it, as it is kept, with its map where that is sealed; the caller releases it.
+
+    A sealed one is compared as far as its key may be used.
 
     Raises:
         BlobUnknown: there is none of this digest.
@@ -78,12 +108,43 @@ def open_large(registry: Registry, caller: Caller, digest: Digest) -> OpenBlob:
     registry.authorize(caller, ACTION, None)
     meta = registry.store.meta
     with meta.read() as txn:
+        digest = copy_name(copy)
         row = meta.blobs.get(txn, digest)
         if row is None or not row.number:
             raise BlobUnknown(f"no large blob {digest}")
-        hashes = meta.blobs.hashes(txn, row)
+        content, trailer = Chunked(row, b""), b""
+        if not row.key:
+            content = chunked(registry, txn, row, None)
+        else:
+            trailer = msgspec.msgpack.encode(meta.blobs.map_parts(txn, row))
+            with suppress(KeyUnusable, Damaged):
+                content = chunked(registry, txn, row, any_data_key(registry, txn, digest, row))
         registry.store.leases.take(row.number)  # Before anything else runs: who deletes the row looks at leases then.
-    return open_chunked(registry, row, hashes)
+    if not row.key:
+        return open_chunked(registry, content)
+    read = partial(_read_kept, registry, content, trailer)
+    release = partial(registry.store.leases.release, row.number)
+    return OpenBlob(row.size + len(trailer), registry.store.chunks.fd, read, release)
+
+
+async def _read_kept(
+    registry: Registry, content: Chunked, trailer: bytes, start: int, length: int
+) -> AsyncIterator[bytes | Span]:
+    row, end = content.row, start + length
+
+    def load(index: int) -> bytes:
+        kept = registry.store.chunks.load(row.number, index, min(CHUNK_SIZE, row.size - index * CHUNK_SIZE))
+        if content.key is not None:
+            plaintext(content, index, kept)
+        return kept
+
+    while start < min(end, row.size):
+        index, skip = divmod(start, CHUNK_SIZE)
+        kept = (await trio.to_thread.run_sync(load, index))[skip : skip + end - start]
+        start += len(kept)
+        yield kept
+    if start < end:
+        yield trailer[start - row.size : end - row.size]
 
 
 async def note_backup(registry: Registry, caller: Caller) -> None:

@@ -18,12 +18,15 @@ from blake3 import blake3
 
 from node.registry.backup.layout import Certificates, Row
 from node.registry.backup.tables import AT_ONCE, carried, kept
-from node.store.chunks import chunk_count
+from node.store.blobs import BlobRow
+from node.store.chunks import Chunks, chunk_count
+from node.store.copies import unpacked_copy
+from node.store.keyfiles import KeyFiles
 from node.store.meta import Meta
 from node.store.store import StoppedStore
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import BlobUnknown, Damaged, ParameterInvalid
-from protocol.oci.digest import Digest, unpacked
+from protocol.oci.digest import Digest
 
 PAGE = 500  # Rows in one answer: some 3 ms of the event loop.
 MAX_CONTENTS = 128  # Small blobs in one answer, 2 MiB at most.
@@ -98,8 +101,14 @@ class Source(Protocol):
     def contents(self, digests: Sequence[bytes]) -> list[Content]:
         """Return small blobs by digests in short form."""
 
+    def sealed(self, copy: Digest) -> tuple[bytes, int]:
+        """Return the BLAKE3 and the length of what ``blob`` yields for a large copy that is sealed; raises as that."""
+
+    def keys(self) -> dict[str, bytes]:
+        """Return the files with wrapped keys, by name."""
+
     def blob(self, digest: Digest, start: int) -> Iterator[bytes]:
-        """Yield the bytes of a large blob from *start* on.
+        """Yield the bytes of a large blob from *start* on; of a copy that is sealed as they are kept, and its map.
 
         Raises:
             BlobUnknown: it went.
@@ -210,6 +219,7 @@ class StoppedSource:
     now: float
     signer: Callable[[bytes], bytes]
     files: Callable[[], dict[str, bytes]]
+    key_files: KeyFiles
 
     def start(self) -> Started:
         """As ``Source`` has it, as all here."""
@@ -237,14 +247,26 @@ class StoppedSource:
         """Small blobs."""
         return contents(self.store.meta, digests)
 
+    def sealed(self, copy: Digest) -> tuple[bytes, int]:
+        """Read it once."""
+        return hashed(self.blob(copy, 0))
+
+    def keys(self) -> dict[str, bytes]:
+        """Wrapped keys."""
+        return dict(self.key_files.files())
+
     def blob(self, digest: Digest, start: int) -> Iterator[bytes]:
-        """Read a large blob chunk by chunk, each compared with the map."""
+        """Read a large blob chunk by chunk, each compared with the map where it is plain."""
         meta = self.store.meta
         with meta.read() as txn:
             row = meta.blobs.get(txn, digest)
             if row is None or not row.number:
                 raise BlobUnknown(f"no large blob {digest}")
-            hashes = meta.blobs.hashes(txn, row)
+            parts = meta.blobs.map_parts(txn, row)
+        if row.key:
+            yield from cut_from(sealed_pieces(self.store.chunks, row, parts), start)
+            return
+        hashes = b"".join(parts)
         for index in range(start // CHUNK_SIZE, chunk_count(row.size)):
             data = self.store.chunks.load(row.number, index, min(CHUNK_SIZE, row.size - index * CHUNK_SIZE))
             if blake3(data).digest() != hashes[index * 32 : index * 32 + 32]:
@@ -260,9 +282,33 @@ class StoppedSource:
         return self.files()
 
 
+def sealed_pieces(chunks: Chunks, row: BlobRow, parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield a sealed copy as it is kept: its chunks, then the parts of its map as msgpack."""
+    for index in range(chunk_count(row.size)):
+        yield chunks.load(row.number, index, min(CHUNK_SIZE, row.size - index * CHUNK_SIZE))
+    yield msgspec.msgpack.encode(parts)
+
+
+def cut_from(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
+    """Yield what follows the first *start* bytes of *pieces*."""
+    for piece in pieces:
+        if start < len(piece):
+            yield piece[start:]
+        start = max(0, start - len(piece))
+
+
+def hashed(pieces: Iterator[bytes]) -> tuple[bytes, int]:
+    """Return the BLAKE3 of all *pieces*, and how long they are."""
+    state, length = blake3(), 0
+    for piece in pieces:
+        state.update(piece)
+        length += len(piece)
+    return state.digest(), length
+
+
 def readable_key(table: str, key: bytes) -> str:
     """Return what a row is called for people."""
     try:
-        return unpacked(key) if table == "blobs" else f"{table} {key.hex()}"
+        return unpacked_copy(key) if table == "blobs" else f"{table} {key.hex()}"
     except (KeyError, IndexError):
         return f"{table} {key.hex()}"

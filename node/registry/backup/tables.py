@@ -30,13 +30,17 @@ THEN = (
     "audit-checkpoints",
     "audit",
     "links",
+    "data-keys",
     "blobs",
 )
 """Read after that: what the records name is then in them. What they say of later records is cut off by a restore."""
 
-AT_ONCE = ("cursors", "repository-names")
+AT_ONCE = ("cursors", "repository-names", "domains")
 """Read in the transaction that fixes the last record. Repositories have numbers in the keys of other tables, of which a
 delete gives them new ones, and a restore others again."""
+
+KEYS = "keys"
+"""Files with wrapped keys, by name; read last, so that all are there that rows name."""
 
 EARLIER = "links-earlier"
 """The links once more, as they were shortly before the last record: those of a repository that is deleted after it go
@@ -83,8 +87,19 @@ def _seen(body: bytes) -> bytes | None:
     return b"" if _link(body).seen else None
 
 
+class Sized(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of the row of a blob."""
+
+    size: int
+    is_large: bool
+    key: bytes = b""  # Of one that is sealed, as in ``BlobPlace``,
+    root: bytes = b""  # likewise.
+
+
 def _size(body: bytes) -> bytes:
     row = _blob(body)
+    if row.key:
+        return _encode(Sized(row.size, bool(row.number), row.key, row.root))
     return _encode((row.size, bool(row.number)))
 
 
@@ -105,6 +120,8 @@ def carried(meta: Meta) -> dict[str, BytesTable]:
         meta.notes.rows.bytes,
         meta.replicas.statuses.bytes,
         meta.blobs.links.bytes,
+        meta.blobs.wrapped,
+        meta.blobs.domains.bytes,
         meta.blobs.rows.bytes,
         meta.journal.cursors.bytes,
         meta.replicas.arrived,

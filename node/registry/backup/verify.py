@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from node.registry.backup.archive import Archive, Vouch, blob_rows, generations, verified_records
-from node.registry.backup.layout import Manifest, Progress, kind_of
+from node.registry.backup.layout import Manifest, Progress, file_of, kind_of
+from node.store.copies import domain_of_copy, unpacked_copy
 from protocol.errors import Damaged
-from protocol.oci.digest import algorithm, digest_of, unpacked
+from protocol.oci.digest import algorithm, digest_of
 
 Tell = Callable[[int, str], None]
 """``tell(generation, what)``: told of everything that is wrong."""
@@ -71,7 +72,9 @@ def _verify_contents(archive: Archive, manifest: Manifest, seen: set[bytes], tel
         try:
             rows = archive.segment("contents", name)
             for short, content in rows:
-                digest = unpacked(short)
+                digest = unpacked_copy(short)
+                if domain_of_copy(digest):
+                    continue  # It is sealed: the name of the segment says that it is what the node had.
                 if digest_of(content, algorithm(digest)) != digest:
                     tell(manifest.generation, f"blob {digest} has other bytes than were written")
             progress("contents", len(rows))
@@ -84,11 +87,11 @@ def _verify_blobs(archive: Archive, manifest: Manifest, seen: set[bytes], tell: 
     try:
         for short, place in blob_rows(archive, manifest):
             if place.segment and place.segment not in contents:
-                tell(manifest.generation, f"blob {unpacked(short)} is in a segment that the manifest does not name")
-            elif not place.segment and short not in seen:
-                seen.add(short)
+                tell(manifest.generation, f"blob {unpacked_copy(short)} is in a segment without a name")
+            elif not place.segment and short + place.file not in seen:
+                seen.add(short + place.file)
                 try:
-                    for data in archive.blob(unpacked(short), place.size):
+                    for data in archive.blob(*file_of(short, place)):
                         progress("blobs", len(data))
                 except Damaged as damage:
                     tell(manifest.generation, str(damage))

@@ -7,9 +7,10 @@ takes a look at every image of the repository.
 
 from node.registry.check.places import short_length, two_shorts
 from node.registry.check.walk import Derived
+from node.store.copies import digest_length
 from node.store.meta import Meta
 from node.store.rows import pointed_at
-from node.store.table import ReadTxn
+from node.store.table import BytesTable, ReadTxn
 from protocol.errors import Damaged
 from protocol.oci.digest import packed
 from protocol.sync.entries import ImageValue
@@ -96,13 +97,16 @@ def _holds(meta: Meta, txn: ReadTxn, key: bytes) -> tuple[int, int]:
     row = meta.blobs.rows.get(txn, key)
     if row is None:
         return 0, 0
-    expected = sum(
-        meta.blobs.links.bytes.has(txn, holder[-8:] + key) for holder in meta.blobs.holders.keys(txn, key, limit=2**31)
-    )
-    last = b""
+    short, domain = key[: digest_length(key)], key[digest_length(key) :]
+
+    def holds(number: bytes, table: BytesTable) -> bool:
+        return table.has(txn, number + short) and meta.blobs.domain(txn, int.from_bytes(number, "big")) == domain
+
+    holders = meta.blobs.holders.keys(txn, short, limit=2**31)
+    expected, last = sum(holds(one[-8:], meta.blobs.links.bytes) for one in holders), b""
     while numbers := meta.repositories.numbers.keys(txn, b"", after=last, limit=_PAGE):
         last = numbers[-1]
-        expected += sum(meta.images.alive.bytes.has(txn, number + key) for number in numbers)
+        expected += sum(holds(number, meta.images.alive.bytes) for number in numbers)
     return expected, row.holds
 
 

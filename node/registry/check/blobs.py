@@ -7,18 +7,21 @@ from there.
 from node.registry.check.again import is_forgotten
 from node.registry.check.places import is_short, readable, short_length
 from node.registry.check.walk import Walk
-from node.registry.serving import map_of
+from node.registry.content import map_of, opened_content
 from node.store.blobs import INLINE_SIZE, SEGMENT, BlobRow, LinkRow
 from node.store.chunks import chunk_count
+from node.store.copies import digest_length, digest_of_copy, is_copy, unpacked_copy
+from node.store.sealedmap import opened_map
 from protocol.blobs.chunkmap import ChunkMap
+from protocol.blobs.sealing import SEAL
 from protocol.errors import Damaged, PeerFault
-from protocol.oci.digest import algorithm, digest_of, unpacked
+from protocol.oci.digest import Digest, algorithm, digest_of
 
 
 def walk_blobs(walk: Walk) -> None:
     """Look at each blob; its ``holds`` are what links and images hold."""
     for key, row in walk.rows(walk.meta.blobs.rows, "holds"):
-        if not is_short(key):
+        if not is_copy(key):
             walk.malformed("blobs", key)
             continue
         walk.tallies["holds"].find(key, row.holds)
@@ -37,9 +40,19 @@ def walk_blobs(walk: Walk) -> None:
 
 def _check_map(walk: Walk, key: bytes, row: BlobRow) -> None:
     try:
-        hashes = walk.meta.blobs.hashes(walk.txn, row)
+        parts = walk.meta.blobs.map_parts(walk.txn, row)
     except Damaged:
         return  # Told by the walk over maps.
+    hashes = b"".join(parts)
+    if row.key:
+        data_key = walk.own.key_of(walk.txn, unpacked_copy(key), row)
+        if data_key is None:
+            return  # Nobody can look into it now.
+        try:
+            hashes, _ = opened_map(data_key, row.size, parts)
+        except Damaged as damage:
+            walk.tell("map", readable(key), str(damage))
+            return
     if len(hashes) != 32 * chunk_count(row.size):
         walk.tell("map", readable(key), f"has hashes of {len(hashes) // 32} chunks, and {chunk_count(row.size)} chunks")
     elif root_of(row.size, hashes) != row.root:
@@ -58,11 +71,13 @@ def walk_contents(walk: Walk) -> None:
     """Compute the digest of each small blob."""
     blobs = walk.meta.blobs
     for key, data in walk.values(blobs.contents):
-        if not is_short(key):
+        if not is_copy(key):
             walk.malformed("contents", key)
             continue
-        digest, row = unpacked(key), walk.blob(key)
-        if row is None or (not isinstance(row, Damaged) and row.number):
+        digest, row = unpacked_copy(key), walk.blob(key)
+        if isinstance(row, BlobRow) and row.key:
+            _check_sealed(walk, digest, row, data)
+        elif row is None or (not isinstance(row, Damaged) and row.number):
             walk.tell("index", digest, "has a small content and no row that says so")
         elif digest_of(data, algorithm(digest)) != digest:
             walk.tell("content", digest, "its content has another digest")
@@ -70,11 +85,46 @@ def walk_contents(walk: Walk) -> None:
             walk.tell("row", digest, "has another size or root than its content")
 
 
+def _check_sealed(walk: Walk, copy: Digest, row: BlobRow, kept: bytes) -> None:
+    key = walk.own.key_of(walk.txn, copy, row)
+    if row.number:
+        walk.tell("index", copy, "has a small content and no row that says so")
+    elif len(kept) != row.size + SEAL:
+        walk.tell("row", copy, f"says {row.size} bytes, and {len(kept)} are kept sealed")
+    elif key is not None:
+        try:
+            data = opened_content(key, row.size, kept)
+        except Damaged as damage:
+            walk.tell("content", copy, str(damage))
+            return
+        digest = digest_of_copy(copy)
+        if digest_of(data, algorithm(digest)) != digest:
+            walk.tell("content", copy, "its content has another digest")
+
+
+def walk_domains(walk: Walk) -> None:
+    """Look at how repositories keep their bytes, and at the data keys that they keep."""
+    blobs = walk.meta.blobs
+    for key, row in walk.rows(blobs.domains):
+        if len(key) != 8 or len(row.domain) != 8 or row.layers not in (1, 2):
+            walk.malformed("domains", key)
+    for key, _ in walk.values(blobs.wrapped):
+        copy, image = key[:-8], key[-8:] + key[: digest_length(key) if key else 0]
+        if not is_copy(copy):
+            walk.malformed("data-keys", key)
+        elif not (
+            walk.reading.is_live
+            or blobs.links.bytes.has(walk.txn, image)
+            or walk.meta.images.alive.bytes.has(walk.txn, image)
+        ):
+            walk.tell("kept", readable(copy), "has a data key for a repository that does not see it, until it goes")
+
+
 def walk_numbers(walk: Walk) -> None:
     """Compare the numbers of large blobs with the blobs, and look at their maps."""
     blobs = walk.meta.blobs
     for number, key in walk.values(blobs.numbers):
-        row = walk.blob(key) if is_short(key) else None
+        row = walk.blob(key) if is_copy(key) else None
         if (
             len(number) != 8
             or row is None
@@ -86,8 +136,16 @@ def walk_numbers(walk: Walk) -> None:
             walk.malformed("maps", key)
         elif not blobs.numbers.has(walk.txn, key[:8]):
             walk.tell("index", f"maps {key.hex()}", "is of a number that no blob has")
-        elif not part or len(part) % 32 or len(part) > SEGMENT:
+        elif not _is_part(walk, key, part):
             walk.tell("map", f"maps {key.hex()}", f"has {len(part)} bytes")
+
+
+def _is_part(walk: Walk, key: bytes, part: bytes) -> bool:
+    """Whether a part of a chunk map is as long as one can be."""
+    short = walk.meta.blobs.numbers.get(walk.txn, key[:8])
+    if short is not None and is_copy(short) and not is_short(short):
+        return len(part) > SEAL and (len(part) - SEAL) % (32 + SEAL) == 0
+    return bool(part) and len(part) % 32 == 0 and len(part) <= SEGMENT
 
 
 def walk_links(walk: Walk) -> None:
@@ -98,12 +156,18 @@ def walk_links(walk: Walk) -> None:
             walk.malformed("links", key)
             continue
         walk.name_of(key)
-        is_here = blobs.rows.bytes.has(walk.txn, key[8:])
+        copy = walk.copy_key(key)
         tallies["holders"].expect(key[8:] + key[:8])
+        if copy is None:
+            tallies["names"].find(key, 0 if link is None else link.names)
+            continue
+        is_here = blobs.rows.bytes.has(walk.txn, copy)
         if is_here:
-            tallies["holds"].expect(key[8:])
+            tallies["holds"].expect(copy)
         if link is not None:
             _check_link(walk, key, link, is_here=is_here)
+            if link.seen and is_here and copy != key[8:] and not blobs.wrapped.has(walk.txn, copy + key[:8]):
+                walk.tell("content", walk.names.image(key), "may be read here, and its data key is missing")
     for key in walk.keys(blobs.holders):
         if len(key) != short_length(key, 0) + 8:
             walk.malformed("holders", key)
@@ -124,7 +188,7 @@ def _check_link(walk: Walk, key: bytes, link: LinkRow, *, is_here: bool) -> None
 def walk_due(walk: Walk) -> None:
     """Compare what is due with what has to be; a blob that is held again may still have a row of when it was not."""
     for key in walk.keys(walk.meta.blobs.due):
-        if not is_short(key, 16):
+        if not (is_short(key, 16) if any(key[8:16]) else is_copy(key[16:])):
             walk.malformed("due", key)
         elif any(key[8:16]):
             walk.tallies["due"].find(key)

@@ -10,14 +10,18 @@ from collections.abc import Callable, Collection
 from blake3 import blake3
 
 from node.registry.check.findings import Kind
-from node.registry.check.places import is_short, readable
-from node.store.blobs import BlobRow
+from node.registry.check.places import readable
+from node.registry.check.walk import KeyOf
+from node.store.blobs import BlobRow, Chunked
 from node.store.chunks import Chunks, chunk_count, stored_length
+from node.store.copies import digest_of_copy, is_copy, unpacked_copy
 from node.store.meta import Meta
+from node.store.sealedmap import opened_map, plaintext
+from node.store.table import ReadTxn
 from node.store.uploads import UploadRow
 from protocol.blobs.chunkmap import CHUNK_SIZE
 from protocol.errors import Damaged
-from protocol.oci.digest import algorithm, hasher, unpacked
+from protocol.oci.digest import algorithm, hasher
 
 _PAGE = 1000  # Blobs, uploads or chunks that are looked at together.
 
@@ -31,6 +35,7 @@ class ChunkCheck:
         chunks: Chunks,
         tell: Callable[[Kind, str, str], None],
         seen: Callable[[str, int], None],
+        key_of: KeyOf,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         """Look at the chunks of a store.
@@ -40,9 +45,11 @@ class ChunkCheck:
             chunks: those there are.
             tell: told what is wrong.
             seen: told how much was looked at.
+            key_of: how what is sealed is opened.
             pause: called between two blobs and two chunks, for a store that is in use.
         """
         self.meta, self.chunks, self.tell, self.seen, self.pause = meta, chunks, tell, seen, pause
+        self.key_of = key_of
 
     def blobs(self, manifests: Collection[int], *, deep: bool) -> None:
         """Look at the chunks of every blob that has some; read those of *manifests*, with *deep* those of all."""
@@ -54,7 +61,7 @@ class ChunkCheck:
                 return
             last = page[-1][0]
             for key, short in page:
-                if isinstance(short, bytes) and is_short(short):
+                if isinstance(short, bytes) and is_copy(short):
                     self._blob(int.from_bytes(key, "big"), short, read=deep or int.from_bytes(key, "big") in manifests)
 
     def uploads(self) -> None:
@@ -69,7 +76,10 @@ class ChunkCheck:
             for key, row in page:
                 if not isinstance(row, Damaged) and row.number:
                     self.pause()
-                    wrong = self._missing(row.number, row.size, may_be_longer=True)
+                    whole = row.size // CHUNK_SIZE * CHUNK_SIZE if row.tail else row.size
+                    wrong = self._missing(row.number, whole, may_be_longer=True)
+                    if not wrong and row.tail:
+                        wrong = self._missing(row.tail, row.size - whole, may_be_longer=False)
                     if wrong and self._is_still(key, row):
                         self.tell("upload", f"upload {key.hex()}", wrong)
 
@@ -93,15 +103,23 @@ class ChunkCheck:
                 row = self.meta.blobs.rows.get(txn, short)
                 if row is None or row.number != number:
                     return
-                hashes = self.meta.blobs.hashes(txn, row) if read else b""
+                content = self._content(txn, row, short) if read else None
         except Damaged:
             return  # Told by the walk over ``meta``.
         self.pause()
         wrong = self._missing(number, row.size, may_be_longer=False)
-        if not wrong and read and len(hashes) == 32 * chunk_count(row.size):
-            wrong = self._read(row, short, hashes)
+        if not wrong and content is not None and len(content.hashes) == 32 * chunk_count(row.size):
+            wrong = self._read(content, short)
         if wrong and self._is_whole(number):
             self.tell("chunk", readable(short), wrong)
+
+    def _content(self, txn: ReadTxn, row: BlobRow, short: bytes) -> Chunked | None:
+        """Return a blob with its map; ``None`` where it is sealed and cannot be opened now."""
+        if not row.key:
+            return Chunked(row, self.meta.blobs.hashes(txn, row))
+        key = self.key_of(txn, unpacked_copy(short), row)
+        parts = self.meta.blobs.map_parts(txn, row)
+        return None if key is None else Chunked(row, *opened_map(key, row.size, parts), key)
 
     def _is_whole(self, number: int) -> bool:
         """Whether a blob still has this number: else its chunks may have been going while they were looked at."""
@@ -135,18 +153,18 @@ class ChunkCheck:
             if len(page) < _PAGE:
                 return f"chunk {index} of {count} is missing" if index < count else ""
 
-    def _read(self, row: BlobRow, short: bytes, hashes: bytes) -> str:
+    def _read(self, content: Chunked, short: bytes) -> str:
         """Say what is wrong with the bytes of a blob, or nothing."""
-        digest = unpacked(short)
+        row, digest = content.row, digest_of_copy(unpacked_copy(short))
         state = hasher(algorithm(digest))
         for index in range(chunk_count(row.size)):
             length = min(CHUNK_SIZE, row.size - index * CHUNK_SIZE)
             try:
-                data = self.chunks.load(row.number, index, length)
+                data = plaintext(content, index, self.chunks.load(row.number, index, length))
             except Damaged as damage:
                 return str(damage)
             self.seen("bytes", length)
-            if blake3(data).digest() != hashes[index * 32 : index * 32 + 32]:
+            if blake3(data).digest() != content.hashes[index * 32 : index * 32 + 32]:
                 return f"chunk {index} of {chunk_count(row.size)} does not match its hash"
             state.update(data)
             self.pause()
@@ -163,4 +181,6 @@ class ChunkCheck:
             if not page:
                 return kept
             last = page[-1][0]
-            kept |= {row.number for _, row in page if not isinstance(row, Damaged)}
+            for _, row in page:
+                if not isinstance(row, Damaged):
+                    kept |= {row.number, row.tail}

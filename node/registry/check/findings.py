@@ -20,6 +20,7 @@ Kind: TypeAlias = Literal[
     "fingerprint",
     "dangling",
     "orphan",
+    "kept",
     "skipped",
 ]
 Severity: TypeAlias = Literal["error", "note"]
@@ -45,10 +46,11 @@ REMEDIES: dict[Kind, str] = {
     "fingerprint": _REPORT,
     "dangling": "none is needed: delete the tag, or push the image again",
     "orphan": "none is needed: the next start frees them",
+    "kept": "none is needed: it goes with the blob",
     "skipped": "mend what is told of the table first, and check again",
 }
 
-NOTES: frozenset[Kind] = frozenset({"dangling", "orphan", "skipped"})
+NOTES: frozenset[Kind] = frozenset({"dangling", "orphan", "kept", "skipped"})
 """Kinds that are no fault."""
 
 

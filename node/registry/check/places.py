@@ -1,9 +1,10 @@
 """Keys taken apart, and what they are called for people. ``None`` where a key is not what it has to be."""
 
 from node.registry.check.reading import Reading
+from node.store.copies import is_copy, unpacked_copy
 from node.store.meta import Meta
 from protocol.errors import Damaged
-from protocol.oci.digest import Digest, unpacked
+from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 
 _SHORT_LENGTHS = {1: 33, 2: 65, 3: 33}  # Bytes of a digest in short form, by its first.
@@ -64,5 +65,5 @@ class Names:
 
 
 def readable(short: bytes) -> Digest | str:
-    """Return the digest of a short form, or its bytes in hexadecimal where it is none."""
-    return unpacked(short) if is_short(short) else short.hex()
+    """Return the digest or copy of a short form, or its bytes in hexadecimal where it is none."""
+    return unpacked_copy(short) if is_copy(short) else short.hex()

@@ -4,6 +4,7 @@ from node.registry.check.places import is_short
 from node.registry.check.walk import Walk
 from node.store.replicas import open_key
 from node.store.uploads import UploadRow
+from protocol.blobs.sealing import SEAL
 from protocol.errors import DigestInvalid
 from protocol.oci.digest import algorithm_name
 
@@ -57,4 +58,5 @@ def _is_consistent(row: UploadRow) -> bool:
         algorithm_name(row.algorithm)
     except DigestInvalid:
         return False
-    return not row.inline if row.number else len(row.inline) == row.size
+    more = SEAL if row.key else 0
+    return not row.inline if row.number else len(row.inline) == row.size + more

@@ -81,11 +81,14 @@ def _expect_of_image(walk: Walk, key: bytes, value: ImageValue) -> None:
         walk.tallies["parents"].expect(repository + child + short)
     if value.subject is not None:
         walk.tallies["referrers"].expect(repository + packed(value.subject) + short)
-    row = walk.blob(short)
+    copy = walk.copy_key(key)
+    if copy is None:
+        return
+    row = walk.blob(copy)
     if row is None:
         walk.tell("content", walk.names.image(key), "its manifest is missing")
         return
-    walk.tallies["holds"].expect(short)
+    walk.tallies["holds"].expect(copy)
     if isinstance(row, Damaged):
         return
     if (row.size, row.root) != (value.size, value.root):

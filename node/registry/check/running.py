@@ -34,6 +34,7 @@ from node.registry.check.store import WALKS, differing_buckets, examined, rows_o
 from node.registry.check.tally import Tally
 from node.registry.check.walk import DERIVED, FINGERPRINTS, Own, Sums, Walk
 from node.registry.registry import Registry
+from node.registry.sealing import key_finder
 from node.registry.state import image_place, register_place, repository_place, tag_place
 from node.store.meta import Meta
 from node.store.store import StoppedStore, Store
@@ -73,7 +74,7 @@ async def check_node(registry: Registry, caller: Caller, *, deep: bool) -> Check
 
     store = registry.store
     progress = registry.checking.begin(rows_of(StoppedStore(store.meta, store.chunks)))
-    own = Own(str(registry.name), author.node, verify)
+    own = Own(str(registry.name), author.node, verify, key_finder(registry.store.meta, registry.keyring))
     check = partial(check_running, store, own, deep=deep, progress=progress, cancelled=trio.from_thread.check_cancelled)
     try:
         return await trio.to_thread.run_sync(check)
@@ -112,7 +113,7 @@ def check_running(
         _compare_fingerprints(walk, since)
     finally:
         reading.close()
-    chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen, reading.pause)
+    chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen, own.key_of, reading.pause)
     chunks.blobs(walk.manifests, deep=deep)
     chunks.uploads()
     chunks.orphans(store.first_number)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from node.registry.check.audit import walk_audit
-from node.registry.check.blobs import walk_blobs, walk_contents, walk_due, walk_links, walk_numbers
+from node.registry.check.blobs import walk_blobs, walk_contents, walk_domains, walk_due, walk_links, walk_numbers
 from node.registry.check.chunks import ChunkCheck
 from node.registry.check.findings import Checked, Kind, Report
 from node.registry.check.journal import walk_journal
@@ -42,6 +42,7 @@ WALKS = (
     walk_contents,
     walk_numbers,
     walk_links,
+    walk_domains,
     walk_due,
     walk_replicas,
     walk_uploads,
@@ -74,7 +75,7 @@ def check_store(store: StoppedStore, own: Own, *, deep: bool, progress: Callable
         for one in WALKS:
             one(walk)
         _compare(walk)
-    chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen)
+    chunks = ChunkCheck(store.meta, store.chunks, report.tell, seen, own.key_of)
     chunks.blobs(walk.manifests, deep=deep)
     chunks.uploads()
     chunks.orphans()

@@ -15,7 +15,9 @@ from node.registry.check.tally import Tally
 from node.store.blobs import BlobRow
 from node.store.meta import Meta
 from node.store.table import BytesTable, ReadTxn, Table
+from protocol.blobs.sealing import DataKey
 from protocol.errors import Damaged
+from protocol.oci.digest import Digest
 from protocol.oci.names import RepositoryName
 from protocol.sync.fingerprint import LEAVES
 from protocol.sync.record import Verify
@@ -42,13 +44,22 @@ FINGERPRINTS = "fingerprints"
 DERIVED: tuple[Derived, ...] = get_args(Derived)
 
 
+KeyOf: TypeAlias = Callable[[ReadTxn, Digest, BlobRow], DataKey | None]
+"""``key_of(txn, copy, row)``: the data key of a sealed copy; ``None`` where it cannot be had now, which is no fault."""
+
+
+def no_key(_txn: ReadTxn, _copy: Digest, _row: BlobRow) -> DataKey | None:
+    """What is sealed is not opened: only its own checks are looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
-    """As whom the node wrote its records."""
+    """As whom the node wrote its records, and how it opens what is sealed."""
 
     registry: str  # account/region
     node: str
     verify: Verify
+    key_of: KeyOf = no_key
 
 
 class Sums:
@@ -141,8 +152,19 @@ class Walk:
                 self.tell("key", f"{table.name} {key.hex()}", "has a value where none belongs")
             yield key
 
+    def copy_key(self, key: bytes) -> bytes | None:
+        """Return what the copy is called that an image or link, with this key, holds: in its repository's domain.
+
+        ``None`` where that cannot be read, which is told by the walk over its own table.
+        """
+        try:
+            return key[8:] + self.meta.blobs.domain(self.txn, int.from_bytes(key[:8], "big"))
+        except Damaged:
+            self.unread["holds"] = "domains"
+            return None
+
     def blob(self, short: bytes) -> BlobRow | Damaged | None:
-        """Return the row of a blob; what is wrong with it is told by the walk over its own table."""
+        """Return the row of a copy; what is wrong with it is told by the walk over its own table."""
         try:
             return self.meta.blobs.rows.get(self.txn, short)
         except Damaged as damage:

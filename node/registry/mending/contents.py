@@ -1,5 +1,9 @@
 """Bytes of blobs and manifests, chunk maps, records: mended from what is here, another node, or a backup.
 
+What is sealed is opened to be compared, and what comes is sealed again as it was, under the nonce that its chunk map
+says: the same bytes under the same nonce are the same sealed bytes. Without its key nothing of it is mended. A sealed
+chunk map has the only copy of its seals: where a part of it is lost the blob has to be pushed again, which replaces it.
+
 A bad chunk is fetched alone, compared with the map, and written over the bad one, in its place in the file: LMDB would
 look at the page that cannot be read, and give the chunk another place while somebody sends the old one. A chunk that
 matches when it is read again was hurt on its way from the disk, and is left as it is.
@@ -13,15 +17,18 @@ from blake3 import blake3
 from node.registry.backup.archive import find_chunk, find_content, find_record, open_archive
 from node.registry.blobs import content_of_number
 from node.registry.check.blobs import root_of
-from node.registry.check.places import is_short
-from node.registry.damage import digest_of_number
+from node.registry.damage import copy_of_number
 from node.registry.mending.lost import Lost
 from node.registry.registry import Registry
+from node.registry.sealing import any_data_key, sealed_content
 from node.store.blobs import INLINE_SIZE, SEGMENT, BlobRow, Chunked
 from node.store.chunks import chunk_count
+from node.store.copies import digest_of_copy, domain_of_copy, is_copy, unpacked_copy
 from node.store.damage import Place, number_and_index
+from node.store.sealedmap import plaintext
 from node.store.table import ReadTxn, WriteTxn
 from protocol.blobs.chunkmap import CHUNK_SIZE
+from protocol.blobs.sealing import NONCE, SEAL, seal_chunk
 from protocol.errors import Damaged, NotReady
 from protocol.oci.digest import Digest, algorithm, digest_of, packed, unpacked
 from protocol.oci.names import RepositoryName
@@ -35,24 +42,23 @@ _NOBODY = "no other node in reach has it; push it again, or name a backup: entre
 async def mend_chunk(registry: Registry, place: Place) -> None:
     """Give a blob the right bytes of one chunk; ``Lost`` where nobody has them now."""
     store, (number, index) = registry.store, number_and_index(place)
-    content, digest = content_of_number(registry, number), digest_of_number(registry, number)
-    if content is None or digest is None:
+    content, copy = content_of_number(registry, number), copy_of_number(registry, number)
+    if content is None or copy is None:
         if _is_named(registry, number):
-            raise Lost("the rows of its blob are damaged, too", may_come=True)
+            raise Lost("the rows of its blob are damaged, too, or nobody has its key", may_come=True)
         store.verified.note_good(number, index)  # It was replaced, or is gone.
         return
-    expected = content.hashes[index * 32 : index * 32 + 32]
-    length = min(CHUNK_SIZE, content.row.size - index * CHUNK_SIZE)
-    if await trio.to_thread.run_sync(_matches, registry, number, index, length, expected):
+    if await trio.to_thread.run_sync(_matches, registry, content, index):
         store.verified.note_good(number, index)
         return
-    data = await _fetched(registry, digest, content, index)
+    data = await _fetched(registry, digest_of_copy(copy), content, index)
     if data is None:
         raise Lost(_NOBODY, may_come=True)
+    kept = _kept(content, index, data)
     store.leases.take(number)  # So that its place stays its own: whoever frees chunks looks at leases before.
     try:
         if _is_named(registry, number):
-            await trio.to_thread.run_sync(store.chunks.rewrite, number, index, data)
+            await trio.to_thread.run_sync(store.chunks.rewrite, number, index, kept)
     except LookupError as error:
         raise Lost("it is missing, and pushing it again mends it") from error
     finally:
@@ -63,24 +69,30 @@ async def mend_chunk(registry: Registry, place: Place) -> None:
 async def mend_content(registry: Registry, key: bytes) -> None:
     """Give a small blob or manifest its bytes again; ``Lost`` where nobody has them now."""
     blobs = registry.store.meta.blobs
-    if not is_short(key):
+    if not is_copy(key):
         raise Lost("its key is none", is_nobodys=True)
+    copy = unpacked_copy(key)
     with registry.store.meta.read() as txn:
         try:
             row = blobs.rows.get(txn, key)
         except Damaged:  # It is worked out again from these bytes, once they are here.
             row = BlobRow(INLINE_SIZE, 0, b"", 0)
+        data_key = None if row is None else any_data_key(registry, txn, copy, row)
     if row is None or row.number:
         raise Lost("no blob has these bytes", is_nobodys=True)
-    digest = unpacked(key)
+    if data_key is None and domain_of_copy(copy):
+        raise Lost("its row is damaged, too", may_come=True)
+    digest = digest_of_copy(copy)
     data = await _fetched(registry, digest, Chunked(row, b""), 0)
     if data is None:
         raise Lost(_NOBODY, may_come=True)
 
+    kept = sealed_content(registry, data_key, data)
+
     def run(txn: WriteTxn) -> None:
-        if not blobs.is_sound(txn, digest):
+        if not blobs.is_sound(txn, copy):
             blobs.contents.remove(txn, key)
-            blobs.contents.put(txn, key, data)
+            blobs.contents.put(txn, key, kept)
 
     await registry.store.writer.write(run)
 
@@ -93,6 +105,9 @@ async def mend_map(registry: Registry, key: bytes) -> None:
         row = None if short is None else meta.blobs.rows.get(txn, short)
     if short is None or row is None or row.number != number:
         raise Lost("no blob has this number", is_nobodys=True)
+    if row.key:
+        registry.store.verified.note_bad(number, 0)  # So that it is said to be missing, and a push replaces it.
+        raise Lost("it is sealed, and has the only copy of its seals: push the blob again", may_come=True)
     segment = int.from_bytes(key[8:], "big")
     if len(key) != 12 or segment * SEGMENT >= chunk_count(row.size) * 32:
         raise Lost("its key is none", is_nobodys=True)
@@ -224,11 +239,24 @@ def _is_named(registry: Registry, number: int) -> bool:
         return registry.store.meta.blobs.is_numbered(txn, number)
 
 
-def _matches(registry: Registry, number: int, index: int, length: int, expected: bytes) -> bool:
+def _matches(registry: Registry, content: Chunked, index: int) -> bool:
+    length = min(CHUNK_SIZE, content.row.size - index * CHUNK_SIZE)
     try:
-        return blake3(registry.store.chunks.load(number, index, length)).digest() == expected
+        data = plaintext(content, index, registry.store.chunks.load(content.row.number, index, length))
     except Damaged:
         return False
+    return blake3(data).digest() == content.hashes[index * 32 : index * 32 + 32]
+
+
+def _kept(content: Chunked, index: int, data: bytes) -> bytes:
+    """Return the right bytes of a chunk as they were kept."""
+    if content.key is None:
+        return data
+    seal = content.seals[index * SEAL : index * SEAL + SEAL]
+    kept, again = seal_chunk(content.key, index, data, seal[:NONCE])
+    if again != seal:
+        raise Lost("its seal is another one: push the blob again", may_come=True)
+    return bytes(kept)
 
 
 def _hashes_of(registry: Registry, row: BlobRow) -> bytes:

@@ -15,13 +15,14 @@ from blake3 import blake3
 from node.registry.check.blobs import root_of
 from node.registry.check.places import is_short, two_shorts
 from node.registry.commit import stored_clock
+from node.registry.content import map_of
 from node.registry.images import UNKNOWN_ROOT
 from node.registry.mending.lost import Lost
 from node.registry.replication import FOLLOWER
-from node.registry.serving import map_of
 from node.registry.state import RULES_VERSION
 from node.store.blobs import DUE_AFTER, BlobRow, LinkRow
 from node.store.chunks import Chunks
+from node.store.copies import is_copy
 from node.store.journal import Cursor, Head
 from node.store.meta import Meta
 from node.store.replicas import StatusRow, open_key
@@ -117,7 +118,7 @@ def holder(mending: Mending, key: bytes) -> None:
 def due(mending: Mending, key: bytes) -> None:
     """``due``: the link is due then; a blob may be looked at whenever."""
     blobs = mending.meta.blobs
-    if not is_short(key, 16):
+    if not (is_short(key, 16) or is_copy(key[16:])):
         raise Lost("nothing says so", is_nobodys=True)
     if any(key[8:16]):
         link = blobs.links.get(mending.txn, key[8:])
@@ -150,14 +151,16 @@ def tag_history(mending: Mending, key: bytes) -> None:
 def blob(mending: Mending, key: bytes) -> None:
     """``blobs``: its bytes or its map say all but who holds it, and that is counted."""
     meta, txn = mending.meta, mending.txn
-    if not is_short(key):
+    if not is_copy(key):
         raise Lost("its key is none", is_nobodys=True)
+    if not is_short(key):
+        raise Lost("it is sealed, and its row alone told how: restore a backup, or delete what names it and push again")
     content = meta.blobs.contents.get(txn, key)
     if content is not None:
         row = BlobRow(len(content), 0, root_of(len(content), map_of(content)) or UNKNOWN_ROOT, 0)
     else:
         row = _large(mending, key)
-    holds = len(meta.blobs.holders.keys(txn, key, limit=2**31)) + _images(mending, key)
+    holds = meta.blobs.waiting(txn, unpacked(key)) + _images(mending, key)
     meta.blobs.rows.put(txn, key, msgspec.structs.replace(row, holds=holds))
     if not holds:
         meta.blobs.keep_for_a_day(txn, unpacked(key), now=mending.now)
@@ -198,7 +201,8 @@ def _images(mending: Mending, key: bytes) -> int:
         last = b""
         while numbers := table.keys(mending.txn, b"", after=last, limit=_PAGE):
             last = numbers[-1]
-            found += sum(meta.images.alive.bytes.has(mending.txn, number + key) for number in numbers)
+            alive = [one for one in numbers if meta.images.alive.bytes.has(mending.txn, one + key)]
+            found += sum(not meta.blobs.domain(mending.txn, int.from_bytes(one, "big")) for one in alive)
     return found
 
 

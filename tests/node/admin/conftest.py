@@ -25,9 +25,11 @@ from node.daemon.doctor.checks import Check, ok
 from node.registry.backup.layout import Certificates
 from node.registry.backup.source import Who
 from node.registry.deliveries import Post, Told
+from node.registry.keyring import Keyring
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.vault import Vault
+from node.store.keyfiles import KeyFiles
 from node.store.store import open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
@@ -113,6 +115,7 @@ async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
             store=store,
             author=Author("abcdefghijklmnop", bytes(16), lambda _: bytes(64), Clock()),
             vault=Vault(bytes(32), os.urandom),
+            keyring=Keyring(KeyFiles(store.path / "keys"), [bytes(32)], os.urandom),
             policies=authorize,
             settings=Settings(missing_content="allow"),
             now=lambda: 1_800_000_000.0,

@@ -110,8 +110,8 @@ def test_all_that_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path) -> No
         ("[[listen]]\npeer = 1\n", "): has to be a table: [listen]"),
         (
             "zebra = 5\n",
-            ", line 1): unknown; the sections are node, listen, auth, registry, quotas, public, limits, log, scrub, "
-            "tracing",
+            ", line 1): unknown; the sections are node, listen, auth, registry, quotas, public, limits, encryption, "
+            "log, scrub, audit, tracing",
         ),
         ('listen.address = []\n', ", line 1): '[]' is not a list of 1 to 16 texts"),
         ('listen = { address = ["x"] }\n', ", line 1): not an address: 'x'"),

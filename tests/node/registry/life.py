@@ -15,6 +15,8 @@ from node.registry.registers import put_register
 from node.registry.registry import Registry
 from node.registry.replication import put_replication
 from node.registry.repositories import delete_repository
+from node.registry.sealing import encryption_settings
+from node.registry.settings import create_repository
 from node.registry.tags import delete_tag
 from node.registry.uploads import append_upload, begin_upload
 from node.store.damage import DamageRow, chunk_place
@@ -42,6 +44,7 @@ from tests.node.registry.world import (
 )
 
 OWN = Own(str(HERE), "abcdefghijklmnop", verify)
+SEALED = RepositoryName("sealed")
 LARGE = os.urandom(2 * CHUNK_SIZE + 100)
 SMALL = b"a layer"
 IMAGE = image(b"{}", SMALL, LARGE)
@@ -83,6 +86,10 @@ async def live(registry: Registry) -> None:
     await append_upload(registry, ALICE, APP, upload, source(LARGE[: CHUNK_SIZE + 20_000]))
     small = await begin_upload(registry, ALICE, APP, "sha512")
     await append_upload(registry, ALICE, APP, small, source(b"begun"))
+    await create_repository(registry, ALICE, SEALED, encryption_settings("AES256", None))
+    await push_image(registry, b"{}", b"a sealed layer", tags=("sealed",), name=SEALED)
+    kept = await begin_upload(registry, ALICE, SEALED, "sha256")
+    await append_upload(registry, ALICE, SEALED, kept, source(b"begun"))
     for force, name in ((False, RepositoryName("empty")), (True, RepositoryName("full"))):
         await push_blob(registry, b"{}", name)
         if force:

@@ -58,6 +58,8 @@ TABLES = (
     "audit",
     "audit-checkpoints",
     "damage",
+    "domains",
+    "data-keys",
 )
 GONE = {"uploads", "replication-taken", "image-notes", "audit-checkpoints", "damage"}
 """Of these a row that cannot be mended goes: whoever it was of begins again."""
@@ -65,7 +67,7 @@ GONE = {"uploads", "replication-taken", "image-notes", "audit-checkpoints", "dam
 OF_BURIED = {"images", "images-deleted", "tags", "tags-deleted", "tag-history"}
 """Of these what lies in a deleted repository is not worked out again: it goes."""
 
-LOST = {"journal", "documents", "contents", "audit"}
+LOST = {"blobs", "domains", "data-keys", "journal", "documents", "contents", "audit"}
 """Of these nothing here leads back to a row; another node or a backup may have it."""
 
 Rows = dict[tuple[str, bytes], bytes]

@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node.registry.blobs import open_blob
 from node.registry.commit import stored_clock
 from node.registry.images import OpenManifest, Put, open_manifest, put_manifest
+from node.registry.keyring import Keyring
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.uploads import Source, begin_upload, finish_upload
 from node.registry.vault import Vault
+from node.store.keyfiles import KeyFiles
 from node.store.store import Store, open_store
 from node.telemetry.alarms import Alarms
 from protocol.auth.caller import Caller
@@ -85,6 +87,7 @@ def registry_on(store: Store, world: World, settings: Settings) -> Registry:
         store=store,
         author=Author("abcdefghijklmnop", INCARNATION, KEY.sign, clock),
         vault=Vault(bytes(32), os.urandom),
+        keyring=Keyring(KeyFiles(store.path / "keys"), [bytes(32)], os.urandom),
         policies=world.authorize,
         settings=settings,
         now=lambda: world.now,

@@ -75,7 +75,9 @@ class Backups:
 
     def source(self, registry: Registry) -> StoppedSource:
         stopped = StoppedStore(registry.store.meta, registry.store.chunks)
-        return StoppedSource(stopped, WHO, registry.now(), KEY.sign, lambda: {"node.key": b"secret"})
+        return StoppedSource(
+            stopped, WHO, registry.now(), KEY.sign, lambda: {"node.key": b"secret"}, registry.keyring.files
+        )
 
     def add(self, given: Source, *, identity: bool = False, keep: list[int] | None = None) -> tuple[Manifest, int]:
         """Add a generation; return it and how many bytes were written."""

@@ -322,7 +322,7 @@ async def test_a_backup_of_another_registry_is_left_alone(lived: Registry, backu
     backups.add(backups.source(lived))
     other = backups.source(lived)
     who = msgspec.structs.replace(other.who, registry="222222222222/eu-west-1")
-    other = StoppedSource(other.store, who, other.now, KEY.sign, other.files)
+    other = StoppedSource(other.store, who, other.now, KEY.sign, other.files, other.key_files)
     with pytest.raises(NotReady, match="another directory"):
         backups.add(other)
 
