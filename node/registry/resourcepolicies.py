@@ -159,7 +159,7 @@ def _require_way_back(
     action, arn = action_on("ecr:SetRepositoryPolicy", name), repository_arn(registry.name, name)
     asked = Asked(caller.arn, caller.account, action, arn, registry.name.account, keys)
     others = [*registry.directory.get().identity_policies(caller)]
-    text = document(registry, txn, REGISTRY_POLICY)
+    text = document(registry, txn, REGISTRY_POLICY) if action.startswith("ecr:") else None  # Of private ones.
     others += [] if text is None else [_named("registry policy", text, Kind.REGISTRY)]
     others += [_named("session policy", caller.session_policy, Kind.SESSION)] if caller.session_policy else []
     now = decide(asked, [*others, Named("new policy", after)])

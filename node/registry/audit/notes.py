@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from protocol.auth.audit import OK
 from protocol.auth.caller import Caller
+from protocol.auth.public import action_on
 from protocol.errors import Denied, Refusal, SignatureMissing
 
 MAX_NOTES = 1000  # That differ, in one second.
@@ -41,6 +42,7 @@ class Notes:
 
     def note(self, caller: Caller, action: str, resource: str, result: str = OK) -> None:
         """Write this down within a second, unless the change was."""
+        action = action_on(action, resource)  # The distribution API says what it is of a private repository.
         if result == OK and (caller.request, action) in self._written:
             del self._written[caller.request, action]
             return

@@ -14,6 +14,7 @@ from node.registry.stamping import keep_ceiling
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.audit import OK, Checkpoint, Entry, checkpoint_message, encode_entry, entry_hash
 from protocol.auth.caller import Act
+from protocol.auth.public import action_on
 from protocol.sync.clock import stamp_of
 from protocol.sync.entries import (
     ImageDelete,
@@ -46,9 +47,10 @@ def append_change(registry: Registry, txn: WriteTxn, act: Act, hlc: int, entries
     caller = act.caller
     what = tuple(dict.fromkeys(one for one in map(_told, entries[: 4 * _MAX_WHAT]) if one))[:_MAX_WHAT]
     note = Note(caller.request)
-    key = caller.arn, source_of(caller), act.action, act.resource, OK
+    action = action_on(act.action, act.resource)
+    key = caller.arn, source_of(caller), action, act.resource, OK
     _append(registry, txn, hlc, [(key, note)], what, record)
-    registry.notes_of_audit.wrote(caller.request, act.action)
+    registry.notes_of_audit.wrote(caller.request, action)
 
 
 async def write_notes(registry: Registry) -> int:

@@ -16,10 +16,12 @@ from node.registry.audit.writing import Keeping, append_change, sign_checkpoint,
 from node.registry.registers import put_register
 from node.registry.registry import Registry
 from node.registry.repositories import delete_repository
+from node.registry.settings import create_repository
 from node.registry.tags import delete_tag
 from node.store.table import WriteTxn
 from protocol.auth.audit import encode_entry, read_entry
 from protocol.auth.caller import Act, Caller
+from protocol.auth.public import public_repository
 from protocol.errors import Denied, ManifestUnknown, SignatureInvalid, SignatureMissing
 from protocol.oci.names import TagName
 from tests.node.registry.world import ALICE, APP, TAG, World, push_image
@@ -122,6 +124,21 @@ async def test_a_change_that_was_written_with_its_record_is_not_written_again(re
     registry.notes_of_audit.note(ana, "ecr:InitiateLayerUpload", APP)
     assert await write_notes(registry) == 1
     assert [one.action for one in entries(registry)] == ["iam:CreateUser", "ecr:InitiateLayerUpload"]
+
+
+async def test_what_is_done_to_a_public_repository_is_called_by_its_own_service(
+    registry: Registry, world: World
+) -> None:
+    ana, name = msgspec.structs.replace(ALICE, request="r-9"), public_repository(registry.name.account, "app")
+    world.allowed.add(ana)
+    await create_repository(registry, ana, name, {})
+    registry.notes_of_audit.note(ana, "ecr-public:CreateRepository", "app")  # As the API does, after the change.
+    registry.notes_of_audit.note(ana, "ecr:BatchGetImage", name)  # As the distribution API does.
+    assert await write_notes(registry) == 1
+    assert [(one.action, one.resource) for one in entries(registry)] == [
+        ("ecr-public:CreateRepository", name),
+        ("ecr-public:BatchGetImage", name),
+    ]
 
 
 async def test_a_flood_that_differs_is_folded(registry: Registry) -> None:
