@@ -6,7 +6,7 @@ from typing import BinaryIO
 import click
 import msgspec
 
-from node.cli.failures import Refused, WrongUsage
+from node.cli.failures import NotFound, Refused, WrongUsage
 from node.cli.granting import read_document, tell
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import print_json, print_rows
@@ -65,8 +65,11 @@ def put(name: str, file: BinaryIO, data: Path, as_json: bool) -> None:
     node, document = node_at(data), read_document(file)
     try:
         answer = node.call("POST", "policies", body=msgspec.json.encode({"name": name, "document": document}))
-    except Refused:  # It is there, or creating is what the caller may not.
-        answer = node.call("PUT", f"policies/{name}", body=msgspec.json.encode({"document": document}))
+    except Refused as refused:  # It is there, or creating is what the caller may not.
+        try:
+            answer = node.call("PUT", f"policies/{name}", body=msgspec.json.encode({"document": document}))
+        except NotFound:  # It is not, so that was not the reason.
+            raise refused from None
     tell(answer, f"The policy {name} is in force, for {len(answer['attached_to'])} it is attached to.", as_json=as_json)
 
 

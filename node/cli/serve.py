@@ -94,7 +94,7 @@ def _announcement(*, as_json: bool, hints: bool | None) -> Announce:
                 click.echo(msgspec.json.encode(announced(addresses, administrator)))
                 return
             if administrator is not None:
-                click.echo(_presented(administrator))
+                click.echo(_presented(administrator, addresses[0]))
             if sys.stdout.isatty() if hints is None else hints:
                 click.echo(how_to_use(addresses[0]))
         except OSError:  # Nobody reads it, or the disk is full: no reason not to serve.
@@ -112,7 +112,7 @@ def announced(addresses: Sequence[str], administrator: Administrator | None) -> 
     return {"addresses": addresses, "administrator": {"user": administrator.name, "key": shown}}
 
 
-def _presented(administrator: Administrator) -> str:
+def _presented(administrator: Administrator, address: str) -> str:
     name = administrator.name
     if administrator.key is None:
         return f"The user {name} was made, who may do everything. Its access key: entrepot key create {name}"
@@ -121,6 +121,8 @@ def _presented(administrator: Administrator) -> str:
 
   AWS_ACCESS_KEY_ID={administrator.key.key.id}
   AWS_SECRET_ACCESS_KEY={secret}
+
+  docker login {address} -u {administrator.key.key.id}
 
 Who loses it makes another one on this machine: entrepot key create {name}
 """

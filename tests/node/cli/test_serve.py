@@ -101,3 +101,41 @@ def test_every_flag_is_a_key_of_the_configuration() -> None:
         "listen.allow_open_network": True, "listen.allow_plain_network": True, "auth.mode": "required",
     }  # fmt: skip
     assert load(None, {}, {key: values.get(key, "x") for key in KEYS.values()}).listen.tls_key == "x"
+
+
+def test_the_key_of_the_first_administrator_is_printed_once_and_not_logged(run: Shell, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(data, "--auth", "required", "--hints") as process:
+        assert process.stdout is not None
+        said = "".join(takewhile(lambda line: not line.startswith("Stop it"), process.stdout))
+        secret = said.partition("AWS_SECRET_ACCESS_KEY=")[2].split()[0]
+        assert len(secret) == 40
+        keys = json.loads(run("key", "ls", "admin", "--data", str(data), "--json").stdout)["keys"]
+        assert [one["id"] for one in keys] == [said.partition("AWS_ACCESS_KEY_ID=")[2].split()[0]]
+        process.send_signal(signal.SIGTERM)
+        rest, log = process.communicate()
+        assert secret not in rest + log
+    with serving(data, "--auth", "required", "--json") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()).keys() == {"addresses"}
+
+
+def test_where_standard_output_is_a_journal_no_key_is_made(run: Shell, tmp_path: Path) -> None:
+    data, pipe = tmp_path / "data", os.pipe()
+    found = os.fstat(pipe[1])
+    command = [sys.executable, "-c", "from node.cli.main import main; main()", "serve", "--data", str(data)]
+    environment = {**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+    process = subprocess.Popen(  # noqa: S603 - our own command.
+        [*command, "--listen", "127.0.0.1:0", "--auth", "required", "--json"],
+        stdout=pipe[1], stderr=subprocess.DEVNULL, env=environment,
+    )  # fmt: skip
+    try:
+        os.close(pipe[1])
+        with os.fdopen(pipe[0]) as said:
+            assert json.loads(said.readline())["administrator"] == {"user": "admin", "key": None}
+        assert json.loads(run("key", "ls", "admin", "--data", str(data), "--json").stdout) == {"keys": []}
+        made = json.loads(run("key", "create", "admin", "--data", str(data), "--json").stdout)
+        assert len(made["secret"]) == 40
+    finally:
+        process.kill()
+        process.wait()
