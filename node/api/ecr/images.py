@@ -51,12 +51,18 @@ class _ImageDetail(msgspec.Struct, omit_defaults=True, rename="camel"):
     last_activated_at: float | None = None
 
 
+class _Typed(msgspec.Struct, rename="camel"):
+    """The one field of a manifest that decides what it is."""
+
+    media_type: object = None
+
+
 async def put(door: Door, caller: Caller, given: Given) -> dict[str, Any]:
     """``PutImage``."""
     name = own_repository(door)
     wanted = _optional_id(given.get("imageDigest"), given.get("imageTag"))
     data, media_type = given["imageManifest"].encode("utf-8", "surrogatepass"), given.get("imageManifestMediaType")
-    if media_type is None and b'"mediaType"' not in data:
+    if media_type is None and not _says_media_type(data):
         raise invalid("ImageManifest", "image manifest mediatype not provided in manifest or parameter")
     try:
         stored = await put_image(door.registry, caller, name, data, media_type, digest=wanted[0], tag=wanted[1])
@@ -170,6 +176,14 @@ async def list_referrers(door: Door, caller: Caller, given: Given) -> dict[str, 
         for one in found
     ]
     return {"referrers": referrers, "nextToken": None if last is None else next_token(door, last)}
+
+
+def _says_media_type(data: bytes) -> bool:
+    """Whether a manifest says by itself what it is, or is none, which whoever reads it will tell."""
+    try:
+        return msgspec.json.decode(data, type=_Typed).media_type is not None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return True
 
 
 def _wanted(given: Given) -> Wanted:

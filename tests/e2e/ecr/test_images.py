@@ -111,13 +111,28 @@ def test_a_tag_moves_or_stays_as_the_repository_says(ecr: Any, oci: Client, repo
     put(ecr, oci, repository, two, "dev-1")
 
 
-@pytest.mark.parametrize("text", ["{", "7", "{}", '{"schemaVersion":1}', '{"schemaVersion":2,"mediaType":"text/html"}'])
+@pytest.mark.parametrize("text", ["{", "7", "[" * 9000, '{"schemaVersion":2,"mediaType":"text/html"}'])
 def test_what_is_no_manifest_is_an_invalid_parameter(ecr: Any, repository: str, text: str) -> None:
     error = refused(ecr.put_image, repositoryName=repository, imageManifest=text)
     assert error["Code"] == "InvalidParameterException"
     assert error["Message"].startswith(
         "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
     )
+
+
+def test_a_manifest_or_the_call_says_what_it_is(ecr: Any, oci: Client, repository: str) -> None:
+    image = make_image(18)
+    for blob in image.blobs:
+        oci.put_blob(repository, blob)
+    document = json.loads(image.manifest.data)
+    del document["mediaType"]
+    text = json.dumps(document)
+    error = refused(ecr.put_image, repositoryName=repository, imageManifest=text, imageTag="v1")
+    assert error["Code"] == "InvalidParameterException"
+    assert "mediatype not provided" in error["Message"]
+    put = ecr.put_image(repositoryName=repository, imageManifest=text, imageTag="v1", imageManifestMediaType=OCI)
+    assert put["image"]["imageManifestMediaType"] == OCI
+    assert put["image"]["imageManifest"] == text
 
 
 def test_what_a_manifest_names_has_to_be_there(ecr: Any, oci: Client, repository: str) -> None:
