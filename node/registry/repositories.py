@@ -65,6 +65,7 @@ async def begin_push(registry: Registry, caller: Caller, name: RepositoryName) -
         if find_repository(registry, txn, name) is not None:
             return
         template = _template_for_push(registry, txn, name)
+    registry.authorize(caller, "ecr:CreateRepository", name)  # Now, and not behind gigabytes.
     if template is not None or registry.settings.encrypt_by_default:
         await registry.store.writer.write(lambda txn: repository_for_push(registry, txn, caller, name))
         registry.changes.notify()

@@ -354,8 +354,10 @@ async def test_a_repository_that_a_push_may_not_create_is_unknown(tmp_path: Path
 
 
 async def test_who_may_not_create_the_repository_stores_nothing(registry: Registry, world: World) -> None:
-    world.denied.add(("ecr:CreateRepository", APP))
     upload = await begin(registry)
+    world.denied.add(("ecr:CreateRepository", APP))
+    with pytest.raises(Denied):  # Before any byte is sent.
+        await begin(registry)
     with pytest.raises(Denied):
         await finish_upload(registry, ALICE, APP, upload, digest_of(LARGE), source(LARGE))
     await delete_abandoned(registry)
