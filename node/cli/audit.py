@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from node.cli.check import own_of
-from node.cli.control import Control, Parameter
+from node.cli.control import Parameter
 from node.cli.failures import NotFound
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import Cell, Moment, print_fields, print_json, print_lines
+from node.cli.target import Node, node_at
 from node.peers.identity import load_identity
 from node.registry.audit.reading import MAX_PAGE, Wanted, search, search_back, verify_step
 from node.store.store import open_stopped
@@ -65,6 +66,7 @@ def audit() -> None:
         "entrepot audit show --since 2d --action 'ecr:*Delete*' --result ok",
         "entrepot audit show --who '*user/ana' --resource 'team/*' --json",
         "entrepot audit show --follow",
+        "ENTREPOT_ENDPOINT=https://registry.example entrepot audit show",
     )
 )
 @click.option("--who", metavar="ARN", help="Only of this principal. Wildcards as in policies, here and below.")
@@ -91,7 +93,7 @@ def show(
     With --json each entry is one JSON object on a line of its own.
     """
     wanted = {name: value for name, value in given.items() if value is not None}
-    control = Control(data)
+    control = node_at(data)
     is_running = control.running()
     pages = _of_running(control, wanted, limit, follow=follow) if is_running else _of_stopped(data, wanted, limit)
     try:
@@ -127,7 +129,7 @@ def verify(context: click.Context, data: Path, *, known: tuple[int, str] | None,
     Prints the last entry's number and hash: kept elsewhere, they prove later that nothing before was changed, also by
     who has the node. Exit code 1: something was changed or is missing.
     """
-    control = Control(data)
+    control = node_at(data)
     steps = _steps_of_running(control) if control.running() else _steps_of_stopped(data)
     entries = checkpoints = signed = 0
     faults: list[str] = []
@@ -148,7 +150,7 @@ def verify(context: click.Context, data: Path, *, known: tuple[int, str] | None,
 
 
 def _of_running(
-    control: Control, wanted: dict[str, Any], limit: int | None, *, follow: bool
+    control: Node, wanted: dict[str, Any], limit: int | None, *, follow: bool
 ) -> Iterator[list[dict[str, Any]]]:
     query: dict[str, Parameter] = {
         name: value if isinstance(value, str) else repr(value) for name, value in wanted.items()
@@ -192,7 +194,7 @@ def _of_stopped(data: Path, wanted: dict[str, Any], limit: int | None) -> Iterat
                 return
 
 
-def _steps_of_running(control: Control) -> Iterator[dict[str, Any]]:
+def _steps_of_running(control: Node) -> Iterator[dict[str, Any]]:
     after, known = 0, ""
     while True:
         step = control.get("audit/verification", after=after, known=known or None)
@@ -215,7 +217,7 @@ def _steps_of_stopped(data: Path) -> Iterator[dict[str, Any]]:
             after, known = step.seq, step.hash
 
 
-def _differs(control: Control, data: Path, known: tuple[int, str]) -> list[str]:
+def _differs(control: Node, data: Path, known: tuple[int, str]) -> list[str]:
     """Return what is wrong with an entry of which the hash is known."""
     if control.running():
         found = control.call("GET", "audit", query={"after": max(0, known[0] - 1), "limit": 1})["entries"]

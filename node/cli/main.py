@@ -100,7 +100,7 @@ class Commands(click.Group):
             raise Failed(str(error)) from error
 
 
-REMOTE = frozenset({"user", "group", "role", "key", "policy", "peer"})
+REMOTE = frozenset({"user", "group", "role", "issuer", "key", "policy", "audit", "peer"})
 """Commands that can be for a node elsewhere."""
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from node.cli.control import Control
 from node.cli.failures import Refused, WrongUsage
 from node.cli.granting import Aliased
 from node.cli.options import data_option, examples, json_option
 from node.cli.output import print_fields, print_json
 from node.cli.policies import COMMANDS
+from node.cli.target import Node, node_at
 from protocol.auth.decision import Asked, Named, decide
 from protocol.auth.policy import Kind, Policy, read_policy
 from protocol.errors import PolicyInvalid
@@ -106,7 +106,7 @@ def simulate(
     """
     owner, region = registry["owner"], registry["region"]
     if not policies and owner is None:
-        _ask(Control(data), principal, action, resource, dict(_keys(keys)), as_json=as_json)
+        _ask(node_at(data), principal, action, resource, dict(_keys(keys)), as_json=as_json)
         return
     account = "" if principal == "*" else _account(principal)
     owning = owner or account
@@ -126,7 +126,7 @@ def simulate(
 
 
 def _ask(
-    control: Control, principal: str, action: str, resource: str, keys: dict[str, tuple[str, ...]], *, as_json: bool
+    control: Node, principal: str, action: str, resource: str, keys: dict[str, tuple[str, ...]], *, as_json: bool
 ) -> None:
     """Ask the node, and print what it says."""
     asked = {"principal": principal, "action": action, "resource": resource, "keys": keys}

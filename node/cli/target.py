@@ -16,6 +16,9 @@ ENDPOINT = "endpoint"
 class Node(Protocol):
     """A node that answers."""
 
+    def running(self) -> bool:
+        """Whether it runs, or is taken to."""
+
     def get(self, path: str, **query: str | int | None) -> Any:  # noqa: ANN401 - JSON.
         """Return the answer of a GET."""
 
