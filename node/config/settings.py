@@ -62,6 +62,15 @@ class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "loopback addresses alone, or with listen.allow_open_network."
         ),
     ] = "auto"
+    token_lifetime: Annotated[
+        int, Meta(ge=60, le=3600, description="Seconds that a bearer token of /token is good.")
+    ] = 900
+    refresh_lifetime: Annotated[
+        int, Meta(ge=3600, le=31_536_000, description="Seconds that a refresh token of /token is good.")
+    ] = 2_592_000
+    authorization_lifetime: Annotated[
+        int, Meta(ge=900, le=43_200, description="Seconds that a password of GetAuthorizationToken is good.")
+    ] = 43_200
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from node.config.settings import Config
 from node.daemon.doors import Door, limits_of
-from node.registry.registry import Quotas, Registry, Settings
+from node.registry.registry import Lifetimes, Quotas, Registry, Settings
 from node.telemetry.access import AccessLog, json_line, text_line
 from node.telemetry.lines import Lines
 from node.telemetry.log import Style, configure_log, style_for
@@ -30,6 +30,7 @@ def put_rules(registry: Registry, config: Config) -> None:
     if quotas != registry.settings.quotas:
         registry.room.clear()
     public = PublicPlace(config.public.alias or "", config.public.host or "")
+<<<<<<< Updated upstream
     registry.settings = Settings(
         rules.create_on_push,
         rules.missing_content,
@@ -37,6 +38,12 @@ def put_rules(registry: Registry, config: Config) -> None:
         quotas,
         public,
         encrypt_by_default=config.encryption.default == "aes256",
+=======
+    auth = config.auth
+    lifetimes = Lifetimes(auth.token_lifetime, auth.refresh_lifetime, auth.authorization_lifetime)
+    registry.settings = Settings(
+        rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas, public, lifetimes
+>>>>>>> Stashed changes
     )
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")

@@ -64,6 +64,14 @@ class Quotas(msgspec.Struct, frozen=True):
     pull_time_exclusions: int = 100
 
 
+class Lifetimes(msgspec.Struct, frozen=True):
+    """For how many seconds what is issued is good."""
+
+    token: int = 900  # A bearer token of an OCI client.
+    refresh: int = 30 * 86_400
+    authorization: int = 12 * 3600  # A password of ECR.
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What an operator chose for the registry."""
 
@@ -72,7 +80,11 @@ class Settings(msgspec.Struct, frozen=True):
     manifest_limit: int = 4 * 2**20  # Bytes.
     quotas: Quotas = Quotas()
     public: PublicPlace = PublicPlace()
+<<<<<<< Updated upstream
     encrypt_by_default: bool = False  # Repositories that nobody asked to be encrypted.
+=======
+    lifetimes: Lifetimes = Lifetimes()
+>>>>>>> Stashed changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""ECR's authorization tokens: the password that goes with the user ``AWS``, good for twelve hours.
+"""ECR's authorization tokens: the password that goes with the user ``AWS``, good for twelve hours or less.
 
     base64url( sealed( msgpack [subject, expires] ) )
 
@@ -20,7 +20,6 @@ from protocol.auth.caller import Caller
 from protocol.errors import Damaged, TokenExpired, TokenInvalid
 
 USER = "AWS"
-LIFETIME = 12 * 3600  # Seconds.
 _LABEL = "authorization tokens"
 _MAX = 16 * 1024  # Characters.
 _NONE = "not a token of this registry"
@@ -45,13 +44,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Content).decode
 
 
-def issue_authorization_token(
-    registry: Registry, caller: Caller, actions: Iterable[str], *, lifetime: int = LIFETIME
-) -> Issued:
+def issue_authorization_token(registry: Registry, caller: Caller, actions: Iterable[str]) -> Issued:
     """Return a password for the user ``AWS`` that speaks for *caller*; ``Denied`` where *actions* are not allowed."""
     for action in actions:
         registry.authorize(caller, action, None)
-    return seal_subject(registry, _LABEL, subject_of(registry, caller), lifetime)
+    return seal_subject(registry, _LABEL, subject_of(registry, caller), registry.settings.lifetimes.authorization)
 
 
 def authenticate_authorization_token(registry: Registry, password: str, client: Client) -> Caller:

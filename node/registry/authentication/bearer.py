@@ -15,8 +15,6 @@ from protocol.auth.challenge import Scope
 from protocol.errors import TokenExpired, TokenInvalid
 from protocol.oci.names import RepositoryName
 
-LIFETIME = 900  # Seconds.
-REFRESH_LIFETIME = 30 * 86_400  # Seconds.
 _REFRESH = "refresh tokens"
 _OVER = "the token is over; ask for another one"
 _MOST = 4096  # Tokens that are known again without another look at their signature.
@@ -69,7 +67,7 @@ class BearerTokens:
             gen=subject.generation,
             iat=now,
             nbf=now,
-            exp=now + LIFETIME,
+            exp=now + registry.settings.lifetimes.token,
             jti=registry.random(12).hex(),
             access=tuple(one for one in granted if one.actions),
             pol=subject.policy,
@@ -117,7 +115,8 @@ class BearerTokens:
 
     def issue_refresh(self, caller: Caller) -> Issued:
         """Return a refresh token, by which ``authenticate_refresh`` knows *caller* again."""
-        return seal_subject(self._registry, _REFRESH, subject_of(self._registry, caller), REFRESH_LIFETIME)
+        lifetime = self._registry.settings.lifetimes.refresh
+        return seal_subject(self._registry, _REFRESH, subject_of(self._registry, caller), lifetime)
 
     def authenticate_refresh(self, token: str, client: Client) -> Caller:
         """Return the caller of a refresh token, or raise ``TokenInvalid``; ``TokenExpired`` where it is over."""

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+import subprocess
 
+import boto3
 import pytest
 
 from tests.e2e.clients import (
@@ -16,9 +18,11 @@ from tests.e2e.clients import (
     running_containerd,
     running_docker,
 )
+from tests.e2e.ecr.aws import running_aws
 from tests.e2e.images import make_image, write_layout
 from tests.e2e.login.conftest import Node
 from tests.e2e.login.principals import PASSWORD
+from tests.e2e.servers import Server
 
 EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
 
@@ -147,3 +151,36 @@ def test_curl_asks_for_a_token_and_uses_it(either: Node, shell: Shell, name: str
     tags = shell.run(*curl, "-H", f"Authorization: Bearer {token}", f"{either.server.url}/v2/{name}/tags/list")
     assert json.loads(tags) == {"name": name, "tags": ["1"]}
     assert shell.run(*curl, "-u", f"AWS:{authorization(either)}", f"{either.server.url}/v2/") == "{}"
+
+
+def test_the_aws_command_line_logs_docker_in(tls_node: Node, shell: Shell, name: str) -> None:
+    """`aws ecr get-login-password | docker login`, and the commands of STS."""
+    need("docker", "dockerd", "skopeo", root=True)
+    node = tls_node
+    fill(node, shell, name)
+    with running_aws(node.server.url, shell.home, key=node.bob.id, secret=node.bob.secret) as aws:
+        aws.environment["AWS_CA_BUNDLE"] = str(node.server.ca)
+        environment = {**aws.environment, "DOCKER_CONFIG": shell.environment["DOCKER_CONFIG"]}
+
+        def run(line: str) -> str:
+            done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert json.loads(run(f"{aws.program} sts get-caller-identity"))["Arn"].endswith(":user/bob")
+        with running_docker(shell) as docker:
+            login = f"{' '.join(docker)} login --username AWS --password-stdin {node.registry}"
+            assert "Login Succeeded" in run(f"{aws.program} ecr get-login-password | {login}")
+            shell.run(*docker, "pull", f"{node.registry}/{name}:1")
+
+
+def test_an_open_node_takes_any_credentials(plain_server: Server, shell: Shell) -> None:
+    need("docker", "dockerd", "skopeo", root=True)
+    flags = containers_flags(plain_server)
+    assert "Login Succeeded" in shell.run("skopeo", "login", *flags, "-u", "x", "-p", "y", plain_server.address)
+    with running_docker(shell) as docker:
+        said = shell.run(*docker, "login", "-u", "anyone", "-p", "anything", plain_server.address)
+        assert "Login Succeeded" in said
+    session = boto3.Session("AKIAANYTHING00000000", "any", None, "eu-west-1")
+    sts = session.client("sts", endpoint_url=plain_server.url)
+    assert sts.get_caller_identity()["Arn"].endswith(":root")

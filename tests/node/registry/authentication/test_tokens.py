@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from node.registry.authentication.authorization import authenticate_authorization_token, issue_authorization_token
-from node.registry.authentication.bearer import LIFETIME, BearerTokens
+from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.logins import Logins
 from node.registry.authentication.sessions import issue_credentials, open_credentials
 from node.registry.authentication.subjects import Client, Subject, caller_of_subject, subject_of
@@ -21,6 +21,7 @@ from protocol.auth.challenge import parse_scopes
 from protocol.errors import Busy, TokenExpired, TokenInvalid
 from tests.node.registry.world import ACCOUNT, ALICE, APP, DAY, World, push_image
 
+LIFETIME = 900  # Seconds.
 CLIENT = Client("192.0.2.1", "id", is_secure=True)
 LOG_IN = ("ecr:GetAuthorizationToken",)
 
