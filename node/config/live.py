@@ -18,13 +18,10 @@ LIVE = frozenset(
         "registry.missing_content",
         "registry.manifest_limit",
         "registry.read_only",
-<<<<<<< Updated upstream
         "encryption.default",
-=======
         "auth.token_lifetime",
         "auth.refresh_lifetime",
         "auth.authorization_lifetime",
->>>>>>> Stashed changes
         *(f"quotas.{name}" for name in QuotaSettings.__struct_fields__),
         "public.alias",  # Not the host, of which the guard against foreign hosts is told at the start.
         *(f"limits.{name}" for name in LimitSettings.__struct_fields__),

@@ -30,7 +30,8 @@ def put_rules(registry: Registry, config: Config) -> None:
     if quotas != registry.settings.quotas:
         registry.room.clear()
     public = PublicPlace(config.public.alias or "", config.public.host or "")
-<<<<<<< Updated upstream
+    auth = config.auth
+    lifetimes = Lifetimes(auth.token_lifetime, auth.refresh_lifetime, auth.authorization_lifetime)
     registry.settings = Settings(
         rules.create_on_push,
         rules.missing_content,
@@ -38,12 +39,7 @@ def put_rules(registry: Registry, config: Config) -> None:
         quotas,
         public,
         encrypt_by_default=config.encryption.default == "aes256",
-=======
-    auth = config.auth
-    lifetimes = Lifetimes(auth.token_lifetime, auth.refresh_lifetime, auth.authorization_lifetime)
-    registry.settings = Settings(
-        rules.create_on_push, rules.missing_content, rules.manifest_limit, quotas, public, lifetimes
->>>>>>> Stashed changes
+        lifetimes=lifetimes,
     )
     if rules.read_only:
         registry.gate.close("configuration", "the configuration says so")

@@ -80,11 +80,8 @@ class Settings(msgspec.Struct, frozen=True):
     manifest_limit: int = 4 * 2**20  # Bytes.
     quotas: Quotas = Quotas()
     public: PublicPlace = PublicPlace()
-<<<<<<< Updated upstream
     encrypt_by_default: bool = False  # Repositories that nobody asked to be encrypted.
-=======
     lifetimes: Lifetimes = Lifetimes()
->>>>>>> Stashed changes
 
 
 @dataclass(frozen=True, slots=True)
