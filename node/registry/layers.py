@@ -76,6 +76,7 @@ async def check_layers(
 
 
 def _size(registry: Registry, txn: ReadTxn, number: int, one: Digest) -> int | None:
-    blob = registry.store.meta.blobs.visible(txn, number, one)
+    blobs = registry.store.meta.blobs
+    blob, copy = blobs.visible(txn, number, one), blobs.copy(txn, number, one)
     # Who is told that it is missing pushes it, and that mends what is damaged.
-    return blob.size if blob is not None and is_sound(registry, txn, one, blob) else None
+    return blob.size if blob is not None and is_sound(registry, txn, copy, blob) else None

@@ -91,6 +91,29 @@ def test_a_layer_comes_in_parts_and_is_fetched_by_a_url(ecr: Any, repository: st
     assert fetch(small) == (200, config)
 
 
+@pytest.mark.parametrize("kind", ["AES256", "KMS", "KMS_DSSE"])
+def test_layers_of_encrypted_repositories_are_checked_fetched_and_completed(
+    ecr: Any, oci: Client, name: str, kind: str
+) -> None:
+    ecr.create_repository(repositoryName=name, encryptionConfiguration={"encryptionType": kind})
+    image = make_image(5, layers=(3 * MIB, 2000))
+    oci.put_image(name, "v1", image)
+    layers = [layer.digest for layer in image.layers]
+    checked = ecr.batch_check_layer_availability(repositoryName=name, layerDigests=layers)["layers"]
+    assert [one.get("layerSize") for one in checked] == [len(layer.data) for layer in image.layers]
+    for layer in image.layers:
+        url = ecr.get_download_url_for_layer(repositoryName=name, layerDigest=layer.digest)["downloadUrl"]
+        assert fetch(url) == (200, layer.data)
+        assert fetch(url, Range="bytes=5-9") == (206, layer.data[5:10])
+    data = Random(6).randbytes(2 * MIB)
+    more = {"repositoryName": name, "layerDigests": [digest(data)]}
+    ecr.complete_layer_upload(uploadId=upload(ecr, name, data), **more)
+    again = refused(ecr.complete_layer_upload, uploadId=upload(ecr, name, data), **more)
+    assert again["Code"] == "LayerAlreadyExistsException"
+    [got] = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "v1"}])["images"]
+    assert got["imageManifest"] == image.manifest.data.decode()
+
+
 def test_a_url_is_good_for_what_it_was_given_for(ecr: Any, oci: Client, repository: str) -> None:
     image = make_image(2)
     oci.put_image(repository, "v1", image)
