@@ -1,16 +1,20 @@
 """The AWS command line on each group of operations, against a node that is all it knows of AWS."""
 
+import hashlib
 import json
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tests.e2e.ecr.aws import Aws, running_aws
 from tests.e2e.ecr.calls import ACCOUNT, REGION
 from tests.e2e.ecr.conftest import EcrNode
+from tests.e2e.images import make_image
+from tests.e2e.pushes import Client
 
 POLICY = {
     "Version": "2012-10-17",
@@ -88,6 +92,46 @@ def test_policies(aws: Aws, name: str, tmp_path: Path) -> None:
     text = aws("ecr", "get-lifecycle-policy", "--repository-name", name)["lifecyclePolicyText"]
     assert json.loads(text) == LIFECYCLE
     aws("ecr", "delete-lifecycle-policy", "--repository-name", name)
+
+
+def test_images_and_layers(aws: Aws, oci: Client, name: str, tmp_path: Path) -> None:
+    image = make_image(71)
+    oci.put_image(name, "1", image)
+    repository, digest = ("--repository-name", name), image.manifest.digest
+    [detail] = aws("ecr", "describe-images", *repository, "--image-ids", "imageTag=1")["imageDetails"]
+    assert (detail["imageDigest"], detail["imageTags"]) == (digest, ["1"])
+    [found] = aws("ecr", "batch-get-image", *repository, "--image-ids", f"imageDigest={digest}")["images"]
+    assert found["imageManifest"] == image.manifest.data.decode()
+    (tmp_path / "manifest.json").write_bytes(image.manifest.data)
+    aws("ecr", "put-image", *repository, "--image-tag", "2", "--image-manifest", f"file://{tmp_path}/manifest.json")
+    tags = aws.text("ecr", "list-images", *repository, "--query", "imageIds[].imageTag", "--output", "text")
+    assert sorted(tags.split()) == ["1", "2"]
+    layer = image.blobs[0]
+    url = aws("ecr", "get-download-url-for-layer", *repository, "--layer-digest", layer.digest)["downloadUrl"]
+    with urlopen(url, timeout=10) as got:  # noqa: S310 - the node's own.
+        assert got.read() == layer.data
+    digests = ("--layer-digests", layer.digest, f"sha256:{'0' * 64}")
+    layers = aws("ecr", "batch-check-layer-availability", *repository, *digests)["layers"]
+    assert [one["layerAvailability"] for one in layers] == ["AVAILABLE", "UNAVAILABLE"]
+    (tmp_path / "part").write_bytes(b"a layer")
+    upload = aws("ecr", "initiate-layer-upload", *repository)["uploadId"]
+    part = ("--upload-id", upload, "--part-first-byte", "0", "--part-last-byte", "6")
+    aws("ecr", "upload-layer-part", *repository, *part, "--layer-part-blob", f"file://{tmp_path}/part")
+    whole = f"sha256:{hashlib.sha256(b'a layer').hexdigest()}"
+    done = aws("ecr", "complete-layer-upload", *repository, "--upload-id", upload, "--layer-digests", whole)
+    assert done["layerDigest"] == whole
+    gone = aws("ecr", "batch-delete-image", *repository, "--image-ids", f"imageDigest={digest}")
+    assert {one["imageTag"] for one in gone["imageIds"]} == {"1", "2"}
+
+
+def test_it_waits_for_what_ends(aws: Aws, oci: Client, name: str, tmp_path: Path) -> None:
+    oci.put_image(name, "1", make_image(72))
+    file = tmp_path / "lifecycle.json"
+    file.write_text(json.dumps(LIFECYCLE))
+    repository = ("--repository-name", name)
+    aws("ecr", "start-lifecycle-policy-preview", *repository, "--lifecycle-policy-text", f"file://{file}")
+    aws("ecr", "wait", "lifecycle-policy-preview-complete", *repository)
+    assert aws("ecr", "get-lifecycle-policy-preview", *repository)["status"] == "COMPLETE"
 
 
 def test_what_the_registry_has(aws: Aws) -> None:
