@@ -9,11 +9,24 @@ from pathlib import Path
 
 from bench import report
 from bench.contestants import make_bench
-from bench.parts import api, collection, engine, manifests, memory, pulls, pushes, replication, scale, uploads
+from bench.parts import (
+    api,
+    authorized,
+    collection,
+    engine,
+    manifests,
+    memory,
+    pulls,
+    pushes,
+    replication,
+    scale,
+    uploads,
+)
 from bench.rounds import Figure
 
 PARTS = {
     "manifests": manifests.measure,
+    "authorized": authorized.measure,
     "api": api.measure,
     "pulls": pulls.measure,
     "uploads": uploads.measure,

@@ -1,6 +1,7 @@
 """The measurements: each module has ``measure(bench) -> list[Figure]``.
 
 * ``manifests``    GET and HEAD by tag
+* ``authorized``   a manifest with a token and policies, beside an open node
 * ``pulls``        a 200 MB blob, plain and over TLS
 * ``uploads``      a 1 GB blob
 * ``pushes``       small images, 8 and 64 at once

@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from node.registry.authority import Authority
-from node.registry.identity.granting import put_inline_policy, set_attached
+from node.registry.documents import REGISTRY_POLICY, put_document, take_document
+from node.registry.identity.granting import delete_inline_policy, put_inline_policy, set_attached
 from node.registry.identity.principals import create_principal, delete_principal, set_disabled
 from node.registry.registry import Registry, Resource
 from node.registry.repositories import delete_repository
@@ -18,7 +21,8 @@ from node.registry.resourcetags import tag_repository
 from node.registry.settings import create_repository, put_settings
 from protocol.auth.caller import Access, Act, Caller, root_of
 from protocol.auth.conditions import Keys
-from protocol.auth.decision import Why
+from protocol.auth.decision import Asked, Named, Why, decide
+from protocol.auth.policy import Kind, read_policy
 from protocol.errors import Denied, ScopeInsufficient
 from protocol.oci.names import RepositoryName
 from tests.node.registry.world import ACCOUNT, APP, OTHER, World, opened
@@ -327,3 +331,75 @@ async def test_a_registrys_actions_are_covered_by_a_star_alone(registry: Registr
     ana = await user(registry, "ana", statement(Resource=f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/*"))
     assert why(registry, ana) is Why.ALLOWED
     assert why(registry, ana, "ecr:DescribeRegistry", None) is Why.NO_IDENTITY_ALLOW
+
+
+Statements = list[dict[str, Any]]
+DOCUMENTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "Effect": st.sampled_from(["Allow", "Allow", "Deny"]),
+            "Action": st.sampled_from([PULL, PUSH, "ecr:*", "*"]),
+            "Resource": st.sampled_from(
+                ["*", ARN, ARN.replace("team/app", "team/*"), ARN.replace("team/app", "other")]
+            ),
+            "Condition": st.sampled_from(
+                [{}, {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}, {"Null": {"aws:ResourceTag/team": "false"}}]
+            ),
+        }
+    ),
+    max_size=2,
+)
+
+
+async def test_what_lies_in_the_store_is_decided_as_the_documents_alone_would_be(tmp_path: Path) -> None:
+    """The laws of decisions hold for the pure function; so they hold for what the store says."""
+    async with opened(tmp_path, World()) as registry:
+        registry.policies = Authority(registry)
+        for name in (APP, OTHER):
+            await create_repository(registry, OPERATOR, name, {})
+        ana = await user(registry, "ana")
+        runs: list[tuple[Statements, Statements, Statements, bool]] = []
+
+        @settings(max_examples=60, database=None)
+        @given(DOCUMENTS, DOCUMENTS, DOCUMENTS, st.booleans())
+        def collect(own: Statements, of_app: Statements, of_registry: Statements, is_tagged: bool) -> None:
+            runs.append((own, of_app, of_registry, is_tagged))
+
+        collect()
+        for own, of_app, of_registry, is_tagged in runs:
+            for each in (*of_app, *of_registry):
+                each["Principal"] = {"AWS": ana.arn}
+            await set_inline(registry, own)
+            for put, found in ((put_app_policy, of_app), (put_registry_text, of_registry)):
+                await put(registry, text(*found) if found else None)
+            await put_settings(registry, Act(OPERATOR, "test", APP), APP, {"tag:team": "red" if is_tagged else None})
+            documents = [
+                Named(kind.value, read_policy(text(*found).encode(), kind))
+                for kind, found in ((Kind.IDENTITY, own), (Kind.REPOSITORY, of_app), (Kind.REGISTRY, of_registry))
+                if found
+            ]
+            for action in (PULL, PUSH):
+                keys = {"aws:sourceip": (ana.address,)} | ({"aws:resourcetag/team": ("red",)} if is_tagged else {})
+                wanted = decide(Asked(ana.arn, ACCOUNT, action, ARN, ACCOUNT, keys), documents)
+                assert registry.allows(ana, action, APP) == wanted.allowed, (own, of_app, of_registry, is_tagged)
+
+
+async def set_inline(registry: Registry, statements: list[dict[str, Any]]) -> None:
+    directory = registry.directory.get()
+    found = directory.by_name("user", "ana")
+    assert found is not None
+    if statements:
+        await put_inline_policy(registry, OPERATOR, "user", "ana", "own", text(*statements))
+    elif "own" in found.inline:
+        await delete_inline_policy(registry, OPERATOR, "user", "ana", "own")
+
+
+async def put_app_policy(registry: Registry, policy: str | None) -> None:
+    await put_settings(registry, Act(OPERATOR, "test", APP), APP, {"policy": policy})
+
+
+async def put_registry_text(registry: Registry, policy: str | None) -> None:
+    if policy is not None:
+        await put_document(registry, Act(OPERATOR, "test"), REGISTRY_POLICY, policy)
+    else:
+        await take_document(registry, Act(OPERATOR, "test"), REGISTRY_POLICY)
