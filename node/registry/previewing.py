@@ -12,6 +12,7 @@ from protocol.rules.lifecycle import Action, LifecyclePolicy
 State: TypeAlias = Literal["IN_PROGRESS", "COMPLETE", "FAILED", "EXPIRED"]
 
 MOST = 500_000  # Results of all previews together; beyond that the oldest previews go.
+MOST_PREVIEWS = 1_000  # Each has its policy, up to 30 KB and what was read from it.
 
 
 class PreviewResult(msgspec.Struct, frozen=True):
@@ -49,11 +50,15 @@ class Previews:
         self.by_repository[preview.number] = preview
         total = sum(len(one.results) for one in self.by_repository.values())
         for number, one in list(self.by_repository.items()):
-            if total <= MOST:
+            if total <= MOST and len(self.by_repository) <= MOST_PREVIEWS:
                 break
-            if one.results and number != preview.number:
+            if one.state != "IN_PROGRESS" and number != preview.number:
                 total -= len(one.results)
                 del self.by_repository[number]
+
+    def is_crowded(self) -> bool:
+        """Whether so many are under way that no other may begin."""
+        return sum(one.state == "IN_PROGRESS" for one in self.by_repository.values()) >= MOST_PREVIEWS
 
     def waiting(self) -> Preview | None:
         """Return the next preview that is to be worked out."""

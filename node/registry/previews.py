@@ -16,7 +16,7 @@ from node.registry.previewing import Preview, PreviewResult
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from protocol.auth.caller import Caller
-from protocol.errors import Damaged, PreviewInProgress, PreviewUnknown
+from protocol.errors import Busy, Damaged, PreviewInProgress, PreviewUnknown
 from protocol.oci.names import RepositoryName
 from protocol.rules.lifecycle import marked
 from protocol.rules.texts import repository_lifecycle
@@ -40,6 +40,7 @@ def start_preview(registry: Registry, caller: Caller, name: RepositoryName, text
         ParameterInvalid: *text* is no policy.
         NameUnknown, LifecyclePolicyUnknown: there is none to preview.
         PreviewInProgress: the one before has not ended.
+        Busy: too many of other repositories have not.
     """
     registry.authorize(caller, "ecr:StartLifecyclePolicyPreview", name)
     if text is not None:
@@ -53,6 +54,8 @@ def start_preview(registry: Registry, caller: Caller, name: RepositoryName, text
             f"A lifecycle policy preview for the repository with name '{name}' in the registry with id "
             f"'{registry.name.account}' is in progress"
         )
+    if registry.previews.is_crowded():
+        raise Busy("Too many lifecycle policy previews are in progress; try again")
     preview = Preview(name, row.number, text, repository_lifecycle(text))
     registry.previews.put(preview)
     registry.previewed.notify()

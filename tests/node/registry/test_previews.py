@@ -8,7 +8,7 @@ import trio
 
 from node.registry.imageids import ImageId, image_id
 from node.registry.lifecycle import put_lifecycle_policy
-from node.registry.previewing import MOST, Preview, PreviewResult, Previews
+from node.registry.previewing import MOST, MOST_PREVIEWS, Preview, PreviewResult, Previews
 from node.registry.previews import PreviewPage, get_preview, start_preview, work_out_previews
 from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
@@ -186,3 +186,8 @@ def test_the_oldest_previews_make_room() -> None:
         results = (one,) * (MOST // 2)
         previews.put(Preview(APP, number, NEWEST, repository_lifecycle(NEWEST), "COMPLETE", 1.0, results))
     assert list(previews.by_repository) == [2, 3]
+    for number in range(10, 10 + MOST_PREVIEWS):
+        assert not previews.is_crowded()
+        previews.put(Preview(APP, number, NEWEST, repository_lifecycle(NEWEST)))
+    assert previews.is_crowded()
+    assert list(previews.by_repository) == list(range(10, 10 + MOST_PREVIEWS))
