@@ -10,6 +10,7 @@ from node.http.message import Request, Response
 from node.registry.identity import principals
 from node.registry.identity.directory import Directory, Principal
 from node.registry.identity.passwords import choose_password
+from node.registry.identity.tags import change_tags
 from protocol.auth.caller import Caller
 from protocol.auth.principals import PrincipalKind
 from protocol.auth.secret import Secret
@@ -221,8 +222,7 @@ async def set_member(is_in: bool, admin: Admin, caller: Caller, request: Request
 async def post_tags(kind: PrincipalKind, admin: Admin, caller: Caller, request: Request) -> Response:
     """Set and remove tags."""
     asked = await read_decoded(request, TagsAsked)
-    tags: dict[str, str | None] = {**asked.set, **dict.fromkeys(asked.remove)}
-    await principals.set_tags(admin.registry, caller, kind, request.params[kind], tags)
+    await change_tags(admin.registry, caller, kind, request.params[kind], put=asked.set, remove=asked.remove)
     return now(admin, kind, request)
 
 

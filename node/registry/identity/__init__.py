@@ -6,6 +6,7 @@ authenticate and decide look at.
 * ``directory``   all of it, as it is now
 * ``principals``  users, groups and roles come and go
 * ``granting``    policies of principals
+* ``tags``        what conditions compare of them
 * ``managed``     policies that are attached by their ARN
 * ``keys``        access keys
 * ``uses``        when each was used last

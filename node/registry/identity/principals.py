@@ -8,18 +8,22 @@ from node.registry.identity.directory import Directory, Principal
 from node.registry.identity.uses import forget_use
 from node.registry.registers import register_put
 from node.registry.registry import Registry
+from node.registry.settings import tag_keys
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
+from protocol.auth.conditions import Keys
 from protocol.auth.policy import Kind, read_policy
 from protocol.auth.principals import PrincipalKind, principal_arn, principal_name, unique_id
-from protocol.errors import LimitExceeded, ParameterInvalid, PrincipalExists, PrincipalUnknown
+from protocol.errors import LimitExceeded, ParameterInvalid, PolicyInvalid, PrincipalExists, PrincipalUnknown
+from protocol.rules.tags import MAX_TAGS, resource_tags
 from protocol.sync.entries import Known, Setting
 
 MAX_OF_A_KIND = 5000  # IAM's quota of users.
 MAX_GROUPS = 10  # In which a user is.
-MAX_TAGS = 50
 SESSION = range(900, 43_201)  # Seconds that a session of a role may last.
-_TAG = 128, 256  # Characters of a key, and of a value.
+MAX_TRUST = 10_240  # Characters of a trust policy.
+
+_NO_KEYS: Keys = {}
 
 Write = Callable[[WriteTxn, Directory], Mapping[tuple[str, str], Mapping[str, Setting] | None]]
 """Looks at what there is, and returns what to set by group and name; ``None`` ends a register."""
@@ -50,17 +54,16 @@ async def create_principal(
 
     Raises:
         Denied: without ``iam:CreateUser`` (``Group``, ``Role``).
-        ParameterInvalid, PolicyInvalid: something given is not what it has to be.
+        ParameterInvalid, PolicyInvalid, TagsInvalid: something given is not what it has to be.
         PrincipalExists: the name is taken.
         LimitExceeded: there are too many.
     """
-    action = f"iam:Create{kind.capitalize()}"
-    registry.authorize(caller, action, principal_arn(registry.name.account, kind, principal_name(kind, name)))
+    action = authorize(registry, caller, "Create", kind, name, tag_keys(tags or {}))
     if (kind == "role") != (trust is not None):
         raise ParameterInvalid("a role has a trust policy, which says who may assume it; nobody else has one")
     fields: dict[str, Setting] = {"name": name, "created": int(registry.now() * 1000), "generation": 1}
     if trust is not None:
-        read_policy(trust.encode(), Kind.TRUST)
+        _trust(trust)
         fields |= {"trust": trust, "max-session": _session(max_session), "description": description[:1000] or None}
     fields |= tag_fields(tags or {})
     new = unique_id(kind, registry.random(10))
@@ -143,20 +146,6 @@ async def set_password(registry: Registry, caller: Caller, name: str, kept: str 
     await change(registry, Act(caller, action, name), write)
 
 
-async def set_tags(
-    registry: Registry, caller: Caller, kind: PrincipalKind, name: str, tags: Mapping[str, str | None]
-) -> None:
-    """Set tags of a user or role; ``None`` takes one away.
-
-    Raises:
-        Denied: without ``iam:TagUser`` (``Role``).
-        ParameterInvalid: a key or value is too long.
-        PrincipalUnknown: there is none of this name.
-    """
-    fields = tag_fields(tags)
-    await _set(registry, caller, "Tag", kind, name, lambda _: fields)
-
-
 async def set_trust(registry: Registry, caller: Caller, name: str, trust: str) -> None:
     """Replace the policy that says who may assume a role.
 
@@ -167,7 +156,7 @@ async def set_trust(registry: Registry, caller: Caller, name: str, trust: str) -
     """
     action = "iam:UpdateAssumeRolePolicy"
     registry.authorize(caller, action, principal_arn(registry.name.account, "role", principal_name("role", name)))
-    read_policy(trust.encode(), Kind.TRUST)
+    _trust(trust)
 
     def write(_txn: WriteTxn, directory: Directory) -> Mapping[tuple[str, str], Mapping[str, Setting] | None]:
         return {("role", named(directory, "role", name).id): {"trust": trust}}
@@ -254,10 +243,12 @@ def authorize_user(registry: Registry, caller: Caller, action: str, user: str) -
     registry.authorize(caller, action, principal_arn(registry.name.account, "user", principal_name("user", user)))
 
 
-def authorize(registry: Registry, caller: Caller, verb: str, kind: PrincipalKind, name: str) -> str:
+def authorize(
+    registry: Registry, caller: Caller, verb: str, kind: PrincipalKind, name: str, keys: Keys = _NO_KEYS
+) -> str:
     """Ask whether *caller* may do this to a principal, and return the action."""
     action = f"iam:{verb}{kind.capitalize()}"
-    registry.authorize(caller, action, principal_arn(registry.name.account, kind, principal_name(kind, name)))
+    registry.authorize(caller, action, principal_arn(registry.name.account, kind, principal_name(kind, name)), keys)
     return action
 
 
@@ -286,14 +277,12 @@ def read_now(registry: Registry, txn: ReadTxn) -> Directory:
     return registry.principals.read(txn)
 
 
-def tag_fields(tags: Mapping[str, str | None]) -> dict[str, Setting]:
-    """Return the fields of a principal that hold *tags*, or raise ``ParameterInvalid``."""
-    if len(tags) > MAX_TAGS:
-        raise ParameterInvalid(f"{len(tags)} tags; there may be {MAX_TAGS}")
-    for key, value in tags.items():
-        if not 0 < len(key) <= _TAG[0] or len(value or "") > _TAG[1]:
-            raise ParameterInvalid(f"a tag has a key of 1 to {_TAG[0]} characters and a value of up to {_TAG[1]}")
-    return {f"tag:{key}": value for key, value in tags.items()}
+def tag_fields(tags: Mapping[str, str]) -> dict[str, Setting]:
+    """Return the fields of a principal that hold *tags*; ``TagsInvalid`` or ``LimitExceeded`` where they cannot be."""
+    checked = resource_tags({"Key": key, "Value": value} for key, value in tags.items())
+    if len(checked) > MAX_TAGS:
+        raise LimitExceeded(f"{len(checked)} tags; there may be {MAX_TAGS}")
+    return {f"tag:{key}": value for key, value in checked.items()}
 
 
 async def _set(
@@ -315,6 +304,12 @@ async def _set(
 
 def _next(one: Principal) -> dict[str, Setting]:
     return {"generation": one.generation + 1}
+
+
+def _trust(document: str) -> None:
+    if len(document) > MAX_TRUST:
+        raise PolicyInvalid(f"the trust policy has {len(document)} characters; {MAX_TRUST} are taken")
+    read_policy(document.encode(), Kind.TRUST)
 
 
 def _session(seconds: int) -> int:

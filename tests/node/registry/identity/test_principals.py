@@ -18,9 +18,9 @@ from node.registry.identity.principals import (
     set_disabled,
     set_member,
     set_password,
-    set_tags,
     set_trust,
 )
+from node.registry.identity.tags import change_tags
 from node.registry.registers import put_register
 from node.registry.registry import Registry
 from protocol.auth.caller import Act, Caller
@@ -33,6 +33,7 @@ from protocol.errors import (
     PolicyInvalid,
     PrincipalExists,
     PrincipalUnknown,
+    TagsInvalid,
 )
 from protocol.sync.entries import Setting
 from tests.node.registry.world import ALICE, EVE, World
@@ -217,12 +218,26 @@ async def test_groups_are_bounded_and_go_without_their_members(registry: Registr
 async def test_passwords_and_tags_are_set_and_taken_away(registry: Registry) -> None:
     await create_principal(registry, ALICE, "user", "bob")
     await set_password(registry, ALICE, "bob", "scrypt$...")
-    await set_tags(registry, ALICE, "user", "bob", {"a": "1", "b": "2"})
-    await set_tags(registry, ALICE, "user", "bob", {"a": None})
+    await change_tags(registry, ALICE, "user", "bob", put={"a": "1", "b": "2"})
+    await change_tags(registry, ALICE, "user", "bob", put={}, remove=["a"])
     bob = get_principal(registry, ALICE, "user", "bob")
     assert (bob.password, bob.tags, bob.generation) == ("scrypt$...", (("b", "2"),), 2)
-    with pytest.raises(ParameterInvalid):
-        await set_tags(registry, ALICE, "user", "bob", {"k" * 129: "v"})
+    for bad in ("k" * 129, "", "a\0b", "a\n", "aws:x", "AWS:x"):
+        with pytest.raises(TagsInvalid):
+            await change_tags(registry, ALICE, "user", "bob", put={bad: "v"})
+        with pytest.raises(TagsInvalid):
+            await change_tags(registry, ALICE, "user", "bob", put={}, remove=[bad])
+    await change_tags(registry, ALICE, "user", "bob", put={f"k{number}": "" for number in range(49)})
+    with pytest.raises(LimitExceeded):
+        await change_tags(registry, ALICE, "user", "bob", put={"one more": "v"})
+    await change_tags(registry, ALICE, "user", "bob", put={"one more": "v"}, remove=["b"])
+
+
+async def test_who_may_only_tag_removes_no_tag(registry: Registry, world: World) -> None:
+    await create_principal(registry, ALICE, "user", "bob", tags={"team": "a"})
+    await change_tags(registry, ALICE, "user", "bob", put={"x": "y"}, remove=["team"])
+    asked = [action for _, action, _ in world.asked[-2:]]
+    assert asked == ["iam:UntagUser", "iam:TagUser"]
 
 
 async def test_the_first_administrator_is_made_once(registry: Registry) -> None:
