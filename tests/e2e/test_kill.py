@@ -23,23 +23,28 @@ def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
     survive(tmp_path / "data", rounds=12)
 
 
+@pytest.mark.skipif(RIVAL, reason="it does not encrypt")
+def test_what_was_acknowledged_and_lies_sealed_survives(tmp_path: Path) -> None:
+    survive(tmp_path / "data", rounds=4, configuration='[encryption]\ndefault = "aes256"\n')
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("run", range(4))
 def test_what_was_acknowledged_survives_two_hundred_times(tmp_path: Path, run: int) -> None:
     survive(tmp_path / "data", rounds=50)
 
 
-def survive(data: Path, *, rounds: int) -> None:
+def survive(data: Path, *, rounds: int, configuration: str = "") -> None:
     """Kill the node *rounds* times under load, and check it after each start."""
     seed = int(os.environ.get("E2E_SEED") or Random().getrandbits(32))
     random, ledger, port = Random(seed), Ledger(), processes.free_port()
-    server, operations = start(data, port), 0
+    server, operations = start(data, port, configuration), 0
     try:
         for number in range(rounds):
             operations += load_until_killed(server, ledger, random)
             try:
                 check_left(data)
-                server = start(data, port)
+                server = start(data, port, configuration)
                 check(server, ledger)
             except AssertionError as error:
                 error.add_note(f"round {number}, E2E_SEED={seed}\n{processes.tail(server.log)}")
@@ -73,5 +78,5 @@ def check_left(data: Path) -> None:
         check_store(data)
 
 
-def start(data: Path, port: int) -> Server:
-    return (start_docker_registry if RIVAL else start_node)(data, port=port)
+def start(data: Path, port: int, configuration: str = "") -> Server:
+    return start_docker_registry(data, port=port) if RIVAL else start_node(data, port=port, configuration=configuration)

@@ -29,6 +29,8 @@ def test_a_new_repository_is_described_with_all_its_defaults(ecr_node: EcrNode, 
 
 def test_a_repository_is_created_with_all_that_is_asked_for(ecr: Any, name: str) -> None:
     filters = [{"filterType": "WILDCARD", "filter": "dev-*"}, {"filterType": "WILDCARD", "filter": "latest"}]
+    default = ecr.create_repository(repositoryName=f"{name}-other", encryptionConfiguration={"encryptionType": "KMS"})
+    key = default["repository"]["encryptionConfiguration"]["kmsKey"]
     made = ecr.create_repository(
         registryId=ACCOUNT,
         repositoryName=name,
@@ -36,12 +38,12 @@ def test_a_repository_is_created_with_all_that_is_asked_for(ecr: Any, name: str)
         imageTagMutability="IMMUTABLE_WITH_EXCLUSION",
         imageTagMutabilityExclusionFilters=filters,
         imageScanningConfiguration={"scanOnPush": True},
-        encryptionConfiguration={"encryptionType": "KMS", "kmsKey": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/one"},
+        encryptionConfiguration={"encryptionType": "KMS", "kmsKey": key},
     )["repository"]
     assert made["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
     assert made["imageTagMutabilityExclusionFilters"] == filters
     assert made["imageScanningConfiguration"] == {"scanOnPush": True}
-    assert made["encryptionConfiguration"]["encryptionType"] == "KMS"
+    assert made["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": key}
     tags = ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"]
     assert tags == [{"Key": "empty", "Value": ""}, {"Key": "team", "Value": "a b"}]
 
@@ -49,6 +51,13 @@ def test_a_repository_is_created_with_all_that_is_asked_for(ecr: Any, name: str)
 def test_kms_without_a_key_answers_the_default_one(ecr: Any, name: str) -> None:
     made = ecr.create_repository(repositoryName=name, encryptionConfiguration={"encryptionType": "KMS"})["repository"]
     assert made["encryptionConfiguration"]["kmsKey"].startswith(f"arn:aws:kms:{REGION}:{ACCOUNT}:")
+
+
+def test_a_kms_key_that_is_not_there_is_refused(ecr: Any, name: str) -> None:
+    asked = {"encryptionType": "KMS", "kmsKey": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/none"}
+    with pytest.raises(ecr.exceptions.KmsException) as refusal:
+        ecr.create_repository(repositoryName=name, encryptionConfiguration=asked)
+    assert refusal.value.response["kmsError"] == "NotFoundException"
 
 
 def test_a_name_is_taken_once(ecr: Any, name: str) -> None:
