@@ -69,6 +69,7 @@ def test_helm(either: Node, go_shell: Shell, name: str) -> None:
     login = ["helm", "registry", "login", *plain, either.registry]
     assert go_shell.attempt(*login, "-u", "ana", "-p", "wrong").returncode == 1
     go_shell.run(*login, "-u", "ana", "-p", PASSWORD)
+    (go_shell.home / "out").mkdir()
     go_shell.run("helm", "create", "web")
     go_shell.run("helm", "package", "web")
     where = f"oci://{os.path.dirname(name)}"  # noqa: PTH120 - no path.
