@@ -50,7 +50,8 @@ waits; ``async def`` may, and a write returns when the change and its record are
 * ``evaluation``    a repository's images as lifecycle rules see them
 * ``previewing``    previews of lifecycle policies, in memory
 * ``previews``      what a lifecycle policy would do
-* ``images``        putting and opening a manifest
+* ``images``        putting a manifest
+* ``manifests``     opening a manifest
 * ``imagebatches``  getting and deleting many images at once
 * ``imagelists``    images as ECR lists them
 * ``imagetags``     tags, each with its image

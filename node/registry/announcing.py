@@ -2,7 +2,7 @@
 
 import msgspec
 
-from node.registry.images import local_manifest
+from node.registry.manifests import local_manifest
 from node.registry.registry import Registry
 from node.store.replicas import Progress, StatusRow
 from node.store.table import ReadTxn, WriteTxn

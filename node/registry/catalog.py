@@ -2,7 +2,7 @@
 
 import msgspec
 
-from node.registry.images import REQUESTED
+from node.registry.manifests import REQUESTED
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.registry.visible import visible_repositories

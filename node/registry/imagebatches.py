@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from node.registry.deletes import delete_image, delete_tag_of_image
-from node.registry.images import REQUESTED, OpenManifest, open_manifest, read_opened
+from node.registry.manifests import REQUESTED, OpenManifest, open_manifest, read_opened
 from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from node.registry.repositories import repository

@@ -1,4 +1,4 @@
-"""Putting and opening a manifest.
+"""Putting a manifest.
 
 A push is one transaction: the bytes, the image, its tags, what it names, and the record that says so, all or nothing.
 What a manifest names has to be in its repository first, unless ``missing_content`` says otherwise: a digest by itself
@@ -14,17 +14,17 @@ import msgspec
 import trio
 from blake3 import blake3
 
-from node.registry.blobs import open_chunked
 from node.registry.commit import commit
-from node.registry.content import keep_content, opened_content
+from node.registry.content import keep_content
 from node.registry.draft import Draft, descendant_puts, image_put, tag_puts
-from node.registry.elsewhere import OpenBlob, StoredManifest
+from node.registry.elsewhere import StoredManifest
+from node.registry.manifests import LARGE
 from node.registry.quotas import require_room_for_image, require_room_for_tags
 from node.registry.registry import Registry
 from node.registry.repositories import begin_push, find_repository, repository, repository_for_push
-from node.registry.sealing import SealedFor, chunked, data_key, grant, new_data_key, sealed_content
+from node.registry.sealing import SealedFor, grant, new_data_key, sealed_content
 from node.registry.storage import restored, storage_of
-from node.store.blobs import INLINE_SIZE, BlobRow, Chunked
+from node.store.blobs import INLINE_SIZE, BlobRow
 from node.store.copies import PLAIN, copy_in
 from node.store.rows import RepositoryRow
 from node.store.sealedmap import sealed_map
@@ -35,28 +35,22 @@ from protocol.blobs.chunkmap import CHUNK_SIZE, ChunkMap
 from protocol.blobs.sealing import NONCE, DataKey, seal_chunk
 from protocol.errors import (
     Busy,
-    Damaged,
     ImageExists,
-    ImageInaccessible,
     ManifestBlobUnknown,
     ManifestChildUnknown,
     ManifestDigestInvalid,
-    ManifestUnknown,
 )
 from protocol.oci.digest import Digest, algorithm, digest_of
 from protocol.oci.manifest import Manifest, read_manifest
 from protocol.oci.names import RepositoryName, TagName
-from protocol.oci.reference import is_digest
 from protocol.sync.entries import Blob, ImageValue, Known
 from protocol.sync.vector import Dot
 
 UNKNOWN_ROOT = bytes(32)
 """Of a blob that was named before it was here."""
 
-REQUESTED = "Requested image not found"  # What ECR says, whichever it was.
 
 _SHOWN = 20  # Digests that a message names.
-_LARGE = 64 * 1024  # Bytes of a manifest that is read in a thread, and served in pieces.
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -64,14 +58,6 @@ class Put(msgspec.Struct, frozen=True):
 
     digest: Digest
     subject: Digest | None
-
-
-class OpenManifest(msgspec.Struct, frozen=True):
-    """A large manifest that is read piece by piece; who asked for it releases ``blob``."""
-
-    digest: Digest
-    media_type: str
-    blob: OpenBlob
 
 
 class PreparedManifest(msgspec.Struct, frozen=True):
@@ -205,7 +191,7 @@ async def prepare_manifest(
     data: bytes, content_type: str | None, digest: Digest | None, *, reading: trio.CapacityLimiter
 ) -> PreparedManifest:
     """Read and hash a manifest, in a thread of *reading* where it is large; raises as ``put_manifest``."""
-    if len(data) > _LARGE:
+    if len(data) > LARGE:
         return await trio.to_thread.run_sync(_prepare, data, content_type, digest, limiter=reading)
     return _prepare(data, content_type, digest)
 
@@ -352,112 +338,3 @@ def add_content(
         grant(registry, txn, repository, digest)
     if kept.freed:
         written.freed.append(kept.freed)
-
-
-async def open_manifest(
-    registry: Registry, caller: Caller, name: RepositoryName, reference: TagName | Digest
-) -> StoredManifest | OpenManifest:
-    """Return a manifest, from here or from where the repository is pulled through from; a large one is only opened.
-
-    Raises:
-        Denied: without ``ecr:BatchGetImage``.
-        NameUnknown, ManifestUnknown: there is none.
-        ImageInaccessible: it is in the archive.
-        Damaged: its bytes fail their check.
-    """
-    registry.authorize(caller, "ecr:BatchGetImage", name)
-    try:
-        found = _find(registry, name, reference, is_pulled=True)
-    except Damaged:
-        registry.repairs.hurry()
-        fresh = await registry.elsewhere.manifest(registry, caller, name, reference)
-        if fresh is None:
-            raise
-        return fresh
-    if found is not None and not is_digest(reference):
-        tag, digest = TagName(reference), found[0] if isinstance(found, tuple) else found.digest
-        moved = await registry.elsewhere.refresh(registry, caller, name, tag, digest)
-        # Looked up again where that took time: what is deleted meanwhile has no lease yet.
-        found = moved or (_find(registry, name, reference, is_pulled=True) if isinstance(found, tuple) else found)
-    if isinstance(found, tuple):
-        digest, media_type, content = found
-        if content.row.size <= _LARGE:
-            return StoredManifest(digest, media_type, await read_large(registry, content))
-        registry.store.leases.take(content.row.number)
-        return OpenManifest(digest, media_type, open_chunked(registry, content))
-    if found is None:
-        found = await registry.elsewhere.manifest(registry, caller, name, reference)
-    if found is None:
-        with registry.store.meta.read() as txn:
-            repository(registry, txn, name)
-        raise ManifestUnknown(REQUESTED)
-    return found
-
-
-async def local_manifest(
-    registry: Registry, name: RepositoryName, reference: TagName | Digest
-) -> StoredManifest | None:
-    """Return a manifest that is here, else ``None``; whoever asks was allowed to before."""
-    found = _find(registry, name, reference, is_pulled=False)
-    if found is None or isinstance(found, StoredManifest):
-        return found
-    digest, media_type, content = found
-    return StoredManifest(digest, media_type, await read_large(registry, content))
-
-
-async def read_opened(registry: Registry, opened: OpenManifest) -> StoredManifest:
-    """Return all bytes of a manifest that was opened, and release it."""
-    blob, load = opened.blob, registry.store.chunks.load_at
-    try:
-        parts = [
-            one if isinstance(one, bytes) else load(one.offset, one.length) async for one in blob.read(0, blob.size)
-        ]
-    finally:
-        blob.release()
-    return StoredManifest(opened.digest, opened.media_type, b"".join(parts))
-
-
-async def read_large(registry: Registry, content: Chunked) -> bytes:
-    """Return all bytes of a blob that fits in memory, each chunk compared with its hash.
-
-    To be called in the step in which *content* was looked up: whoever deletes the rows looks at leases after that.
-    """
-    store, row = registry.store, content.row
-    store.leases.take(row.number)
-    try:
-        if content.key is not None:
-            return b"".join([part async for part in store.verified.opened(content, 0, row.size)])
-        spans = store.verified.spans(row.number, row.size, content.hashes, 0, row.size)
-        parts = [store.chunks.load_at(span.offset, span.length) async for span in spans]
-    finally:
-        store.leases.release(row.number)
-    return b"".join(parts)
-
-
-def _find(
-    registry: Registry, name: RepositoryName, reference: TagName | Digest, *, is_pulled: bool
-) -> StoredManifest | tuple[Digest, str, Chunked] | None:
-    meta = registry.store.meta
-    with meta.read() as txn:
-        row = meta.repositories.get(txn, name)
-        if row is None:
-            return None
-        digest = reference if is_digest(reference) else meta.tags.digest(txn, row.number, TagName(reference))
-        media_type = None if digest is None else meta.images.media_type(txn, row.number, digest)
-        if digest is None or media_type is None:
-            return None
-        if is_pulled and storage_of(registry, txn, name, digest).status != "ACTIVE":
-            raise ImageInaccessible(f"{REQUESTED}: {digest} is archived; restore it, or push it again")
-        copy = meta.blobs.copy(txn, row.number, digest)
-        content = meta.blobs.small(txn, copy)
-        if content is not None and copy == digest:
-            return StoredManifest(digest, media_type, content)
-        blob = meta.blobs.get(txn, copy)
-        if blob is None:
-            return None
-        key = data_key(registry, txn, row.number, copy, blob)
-        if content is not None:
-            return StoredManifest(digest, media_type, opened_content(key, blob.size, content))
-        if blob.number in registry.store.verified.bad:
-            raise Damaged(f"chunks of {digest}")
-        return digest, media_type, chunked(registry, txn, blob, key)

@@ -6,7 +6,7 @@ import msgspec
 import trio
 
 from node.registry.content import opened_content
-from node.registry.images import read_large
+from node.registry.manifests import read_large
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.registry.sealing import chunked, data_key

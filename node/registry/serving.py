@@ -10,7 +10,7 @@ from contextlib import suppress
 from node.registry.blobs import find_blob, renew_blob
 from node.registry.content import map_of, opened_content
 from node.registry.elsewhere import OpenBlob
-from node.registry.images import local_manifest
+from node.registry.manifests import local_manifest
 from node.registry.registry import Registry
 from node.registry.replication import is_destination
 from node.registry.sealing import chunked, data_key

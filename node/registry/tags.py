@@ -2,7 +2,7 @@
 
 from node.registry.commit import commit
 from node.registry.draft import Draft, tag_deletes
-from node.registry.images import REQUESTED
+from node.registry.manifests import REQUESTED
 from node.registry.registry import Registry
 from node.registry.repositories import repository
 from node.registry.storage import ACTIVE, has_storages, storages_of

@@ -8,8 +8,9 @@ from node.api.oci.answer import VERSION
 from node.api.oci.content import content_headers, unmodified, whole
 from node.http.message import Request, Response
 from node.registry.deletes import delete_image
-from node.registry.images import OpenManifest, open_manifest, put_manifest
+from node.registry.images import put_manifest
 from node.registry.incoming import Share
+from node.registry.manifests import OpenManifest, open_manifest
 from node.registry.pulltimes import note_pull
 from node.registry.registry import Registry
 from node.registry.tags import delete_tag

@@ -11,7 +11,7 @@ from node.registry.blobs import delete_blob, open_blob, stat_blob
 from node.registry.collection import collect_step
 from node.registry.deletes import delete_image
 from node.registry.elsewhere import OpenBlob
-from node.registry.images import open_manifest
+from node.registry.manifests import open_manifest
 from node.registry.mounts import mount_blob
 from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry

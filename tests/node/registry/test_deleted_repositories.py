@@ -12,7 +12,7 @@ from node.registry.burial import bury_step
 from node.registry.catalog import list_repositories, usage
 from node.registry.collection import collect_now, collect_step
 from node.registry.deletes import delete_image
-from node.registry.images import open_manifest
+from node.registry.manifests import open_manifest
 from node.registry.mounts import mount_blob
 from node.registry.registry import Registry
 from node.registry.replication import put_replication, replication_status

@@ -8,7 +8,7 @@ import pytest
 from node.registry.blobs import delete_blob, stat_blob
 from node.registry.catalog import describe_image, list_repositories
 from node.registry.deletes import delete_image
-from node.registry.images import open_manifest
+from node.registry.manifests import open_manifest
 from node.registry.orphans import delete_abandoned
 from node.registry.referrers import list_referrers
 from node.registry.registry import Registry

@@ -5,7 +5,8 @@ import pytest
 
 from node.registry.deletes import delete_tag_of_image
 from node.registry.freshness import is_stale
-from node.registry.images import open_manifest, prepare_manifest, put_image
+from node.registry.images import prepare_manifest, put_image
+from node.registry.manifests import open_manifest
 from node.registry.receiving import keep_manifest, take_image
 from node.registry.registry import Quotas, Registry
 from node.registry.repositories import delete_repository

@@ -10,7 +10,7 @@ import pytest
 from node.registry.catalog import list_repositories
 from node.registry.collection import collect_step
 from node.registry.damage import known_damage, note_place
-from node.registry.images import open_manifest
+from node.registry.manifests import open_manifest
 from node.registry.mending.repair import repair_round
 from node.registry.orphans import delete_abandoned, delete_orphans
 from node.registry.registry import Registry

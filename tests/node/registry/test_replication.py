@@ -10,7 +10,8 @@ import trio
 from node.registry.announcing import acknowledge, announcement, due_images
 from node.registry.deletes import delete_image
 from node.registry.events import read_events
-from node.registry.images import open_manifest, prepare_manifest
+from node.registry.images import prepare_manifest
+from node.registry.manifests import open_manifest
 from node.registry.receiving import is_taken, keep_manifest, show_blob, take_image
 from node.registry.registry import Registry
 from node.registry.replication import (

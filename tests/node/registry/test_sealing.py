@@ -9,8 +9,8 @@ from node.registry.blobs import find_blob
 from node.registry.check.store import check_store
 from node.registry.check.walk import Own
 from node.registry.collection import collect_now
-from node.registry.images import open_manifest
 from node.registry.keyring import repository_key_name
+from node.registry.manifests import open_manifest
 from node.registry.mounts import mount_blob
 from node.registry.orphans import delete_abandoned
 from node.registry.registry import Registry

@@ -5,7 +5,8 @@ import pytest
 from node.registry.blobs import open_blob, stat_blob
 from node.registry.deletes import delete_image
 from node.registry.imageids import image_id
-from node.registry.images import open_manifest, prepare_manifest, put_image
+from node.registry.images import prepare_manifest, put_image
+from node.registry.manifests import open_manifest
 from node.registry.receiving import take_image
 from node.registry.referrers import list_referrers
 from node.registry.registry import Registry

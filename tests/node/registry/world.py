@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.registry.blobs import open_blob
 from node.registry.commit import stored_clock
-from node.registry.images import OpenManifest, Put, open_manifest, put_manifest
+from node.registry.images import Put, put_manifest
 from node.registry.keyring import Keyring
+from node.registry.manifests import OpenManifest, open_manifest
 from node.registry.registry import Author, Registry, Resource, Settings
 from node.registry.transit import Transits
 from node.registry.uploads import Source, begin_upload, finish_upload
