@@ -156,6 +156,8 @@ def _print_made(made: dict[str, Any], *, as_json: bool, shell: bool) -> None:
 
 
 def _state(one: dict[str, Any]) -> str:
+    if one["lost"]:
+        return "lost"
     if one["expires"] is not None and one["expires"] <= time.time():
         return "expired"
     return "active" if one["active"] else "disabled"

@@ -32,6 +32,7 @@ class Key(msgspec.Struct, frozen=True):
     active: bool
     expires: Seconds | None
     last_used: Used | None
+    lost: Annotated[bool, Meta(description="Good for nothing: its secret was sealed under keys that are not here.")]
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -108,7 +109,7 @@ def _made(new: NewKey) -> Response:
 
 def _shown(one: ShownKey) -> Key:
     key, used = one.key, None if one.used is None else Used(one.used.at, one.used.address, one.used.service)
-    return Key(key.id, one.user, key.created / 1000, key.is_active, _seconds(key.expires), used)
+    return Key(key.id, one.user, key.created / 1000, key.is_active, _seconds(key.expires), used, one.is_lost)
 
 
 def _seconds(ms: int | None) -> float | None:

@@ -13,7 +13,7 @@ from node.registry.identity.directory import AccessKey, Directory, Principal
 from node.registry.identity.principals import authorize_user, change, named
 from node.registry.identity.uses import forget_use, last_use
 from node.registry.registry import Registry
-from node.store.table import WriteTxn
+from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.keyuse import KeyUse
 from protocol.auth.principals import access_key_id, principal_arn, secret_access_key
@@ -32,6 +32,7 @@ class ShownKey(msgspec.Struct, frozen=True):
     key: AccessKey
     user: str  # Name.
     used: KeyUse | None  # Last, at this node.
+    is_lost: bool  # Its secret does not open here: see ``secret_of``.
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -116,7 +117,7 @@ def get_key(registry: Registry, caller: Caller, key: str) -> ShownKey:
     user = _authorize_key(registry, caller, "iam:GetAccessKeyLastUsed", key)
     found = _key(registry.directory.get(), key)
     with registry.store.meta.read() as txn:
-        return ShownKey(found, user, last_use(registry, txn, key))
+        return _as_shown(registry, txn, found, user)
 
 
 def list_keys(registry: Registry, caller: Caller, user: str) -> list[ShownKey]:
@@ -130,7 +131,7 @@ def list_keys(registry: Registry, caller: Caller, user: str) -> list[ShownKey]:
     directory = registry.directory.get()
     keys = directory.access_keys(named(directory, "user", user).id)
     with registry.store.meta.read() as txn:
-        return [ShownKey(one, user, last_use(registry, txn, one.id)) for one in keys]
+        return [_as_shown(registry, txn, one, user) for one in keys]
 
 
 async def set_key_active(registry: Registry, caller: Caller, key: str, *, is_active: bool) -> None:
@@ -180,6 +181,10 @@ def secret_of(registry: Registry, key: AccessKey) -> str | None:
 def is_usable(key: AccessKey, now: float) -> bool:
     """Whether a key may be used at *now*, seconds since 1970; its user may be disabled all the same."""
     return key.is_active and (key.expires is None or now * 1000 < key.expires)
+
+
+def _as_shown(registry: Registry, txn: ReadTxn, key: AccessKey, user: str) -> ShownKey:
+    return ShownKey(key, user, last_use(registry, txn, key.id), secret_of(registry, key) is None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ async def test_a_sealed_secret_opens_for_its_own_key_alone(registry: Registry) -
     found = registry.directory.get().access_key(other.key.id)
     assert found is not None
     assert secret_of(registry, found) is None
+    assert {shown.key.id for shown in list_keys(registry, ALICE, "bob") if shown.is_lost} == {other.key.id}
 
 
 async def test_a_key_that_is_switched_off_or_deleted_ends_what_was_issued_to_its_user(registry: Registry) -> None:
