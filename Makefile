@@ -43,11 +43,12 @@ format: .venv/.ready ## format, and mend what the linter can mend
 e2e: setup ## only the end-to-end tests: real clients against real daemons
 	$(PYTEST) tests/e2e
 
-e2e-go: setup ## crane, oras and regctl, built with Go into build/go (needs Go)
+e2e-go: setup ## crane, oras, regctl and the credential helper of ECR, built with Go into build/go (needs Go)
 	GOBIN=$(CURDIR)/build/go go install github.com/google/go-containerregistry/cmd/crane@v0.22.1
 	GOBIN=$(CURDIR)/build/go go install oras.land/oras/cmd/oras@v1.3.6
 	GOBIN=$(CURDIR)/build/go go install github.com/regclient/regclient/cmd/regctl@v0.11.7
-	PATH=$(CURDIR)/build/go:$$PATH $(PYTEST) -m go tests/e2e
+	GOBIN=$(CURDIR)/build/go go install github.com/awslabs/amazon-ecr-credential-helper/ecr-login/cli/docker-credential-ecr-login@v0.12.0
+	PATH=$(CURDIR)/build/go:$$PATH $(PYTEST) -m go tests/e2e --ignore tests/e2e/terraform
 
 terraform: setup ## Terraform, with the provider for AWS built into build/terraform (needs Go and terraform)
 	$(BIN)/python -m tests.e2e.terraform.provider build/terraform
