@@ -142,7 +142,10 @@ def walk_numbers(walk: Walk) -> None:
 
 def _is_part(walk: Walk, key: bytes, part: bytes) -> bool:
     """Whether a part of a chunk map is as long as one can be."""
-    short = walk.meta.blobs.numbers.get(walk.txn, key[:8])
+    try:
+        short = walk.meta.blobs.numbers.get(walk.txn, key[:8])
+    except Damaged:  # Told of its own row; whose this part is cannot be said.
+        return True
     if short is not None and is_copy(short) and not is_short(short):
         return len(part) > SEAL and (len(part) - SEAL) % (32 + SEAL) == 0
     return bool(part) and len(part) % 32 == 0 and len(part) <= SEGMENT
