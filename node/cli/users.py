@@ -83,6 +83,8 @@ def show(name: str, data: Path, as_json: bool) -> None:
 def create(name: str, tags: tuple[str, ...], groups: tuple[str, ...], data: Path, as_json: bool) -> None:
     """Create a user, who may do nothing yet."""
     node = node_at(data)
+    for group in groups:  # Before there is a user: one that is not there is a mistake in typing.
+        node.get(f"groups/{group}")
     answer = node.call("POST", "users", body=msgspec.json.encode({"name": name, "tags": tags_of(tags)}))
     for group in groups:
         node.call("PUT", f"groups/{group}/members/{name}")

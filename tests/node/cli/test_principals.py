@@ -29,11 +29,13 @@ def test_a_user_is_shown_a_line_for_each_thing(node: Node, run: Shell) -> None:
 
 def test_a_user_is_created_with_tags_and_groups(node: Node, run: Shell) -> None:
     node.answers["POST users"] = (201, USER)
-    node.answers["PUT groups/dev/members/ci"] = (200, {})
+    node.answers["PUT groups/dev/members/ci"] = node.answers["GET groups/dev"] = (200, {})
     result = run("user", "create", "ci", "--tag", "team=web", "--tag", "x=a=b", "--group", "dev")
     assert result.exit_code == 0
-    assert msgspec.json.decode(node.asked[0][1]) == {"name": "ci", "tags": {"team": "web", "x": "a=b"}}
-    assert node.asked[1][0] == "PUT groups/dev/members/ci"
+    assert msgspec.json.decode(node.asked[1][1]) == {"name": "ci", "tags": {"team": "web", "x": "a=b"}}
+    assert [request for request, _ in node.asked] == ["GET groups/dev", "POST users", "PUT groups/dev/members/ci"]
+    assert run("user", "create", "ci", "--group", "none").exit_code == 4
+    assert node.asked[-1][0] == "GET groups/none", "and nobody was created"
     assert run("user", "create", "ci", "--tag", "team").exit_code == 2
 
 
