@@ -61,6 +61,7 @@ def part(value: Any) -> str:  # noqa: ANN401 - JSON.
 
 
 HEADER = {"alg": "EdDSA", "kid": "k1", "typ": "JWT"}
+OPTIONAL = {"pol", "tags"}  # What a session has, and others do not.
 BODY: dict[str, Any] = json.loads(base64.urlsafe_b64decode(issue(CLAIMS, "k1", OURS.sign).split(".")[1] + "==="))
 
 
@@ -100,7 +101,7 @@ HOSTILE: dict[str, str] = {
     "another audience": forged(body=BODY | {"aud": "444455556666/local"}),
     "a list of audiences": forged(body=BODY | {"aud": ["111122223333/local", "x"]}),
     "another issuer": forged(body=BODY | {"iss": "evil"}),
-    **{f"no {name}": forged(body=without(name)) for name in BODY},
+    **{f"no {name}": forged(body=without(name)) for name in BODY if name not in OPTIONAL},
     "an end in words": forged(body=BODY | {"exp": "never"}),
     "an end of 1e400": forged(body=json.dumps(BODY).replace(str(NOW + 600), "1e400").encode()),
     "an end that is infinite": forged(body=json.dumps(BODY).replace(str(NOW + 600), "Infinity").encode()),
