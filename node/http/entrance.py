@@ -35,3 +35,12 @@ class Entrance:
     admit: Callable[[Request], None] = lambda _request: None
     """Raises a ``Refusal`` where what a request shows is good for nothing, whatever its body is: asked before a large
     one is received."""
+
+
+def shown_scheme(request: Request) -> str:
+    """Return ``http`` or ``https``, as the client has it in its URL: for URLs in answers to it, and nothing else.
+
+    A proxy that ends TLS says so by ``X-Forwarded-Proto``. Anyone can; who lies gets URLs that lead nowhere.
+    """
+    is_behind_tls = request.headers.get("x-forwarded-proto") == "https"
+    return "https" if is_behind_tls else request.scheme

@@ -13,7 +13,7 @@ from node.api.ecr.answer import answered, failed, refused
 from node.api.ecr.body import Bodies, blob_members, read_input
 from node.api.ecr.door import Door, Given, Operation, Service
 from node.api.ecr.operations import OPERATIONS
-from node.http.entrance import Entrance
+from node.http.entrance import Entrance, shown_scheme
 from node.http.message import Application, Request, Response
 from node.registry.audit.notes import stranger
 from node.registry.registry import Registry
@@ -93,7 +93,7 @@ async def _call(parts: Parts, row: _Row, request: Request) -> dict[str, object]:
             resource = _resource(given)
             _require_own_registry(parts.registry, row, caller, given)
             host = parts.public_host() or request.host
-            door = Door(parts.registry, row.operation.service, name, given, host, request.scheme, request.host)
+            door = Door(parts.registry, row.operation.service, name, given, host, shown_scheme(request), request.host)
             result = await row.operation.handler(door, caller, given)
         except Refusal as refusal:
             notes.refused(caller, action, resource, refusal)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from node.api.login.credentials import Basic, Bearer, Nothing, Signed, shown
-from node.http.entrance import Entrance
+from node.http.entrance import Entrance, shown_scheme
 from node.http.message import Request
 from node.registry.authentication.bearer import BearerTokens
 from node.registry.authentication.logins import Logins
@@ -78,7 +78,7 @@ def challenge(request: Request, scopes: Iterable[Scope]) -> tuple[tuple[str, str
     Docker's daemon asks ``/v2/`` what there is, then does all of it at once, and gives up where it has no password for
     Basic: nobody could pull what is public. So there is nothing but the token.
     """
-    base = f"{request.scheme}://{request.host}"
+    base = f"{shown_scheme(request)}://{request.host}"
     bearer = ("www-authenticate", bearer_challenge(f"{base}/token", request.host, scopes))
     if request.path in _ASKED_FIRST:
         return (bearer,)
