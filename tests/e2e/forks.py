@@ -125,17 +125,24 @@ class Order(msgspec.Struct):
 
 def take_orders() -> Order:
     """Answer orders until there are no more; returns in each process that was forked, with what it is to do."""
+    living: set[int] = set()
     for line in sys.stdin:
         order = msgspec.json.decode(line, type=Order)
-        answer = _poll(order.poll) if order.poll else os.fork()
-        if answer == 0 and not order.poll:
+        if order.poll:
+            answer = _poll(order.poll, living)
+        elif answer := os.fork():
+            living.add(answer)
+        else:
             return order
         print(json.dumps(answer), flush=True)
+    for pid in living:  # Of a run that was ended itself.
+        os.kill(pid, signal.SIGKILL)
     sys.exit()
 
 
-def _poll(pid: int) -> int | None:
+def _poll(pid: int, living: set[int]) -> int | None:
     ended, status = os.waitpid(pid, os.WNOHANG)
+    living -= {ended}
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
