@@ -29,11 +29,18 @@ class Registers:
         rows = self.rows.items(txn, start, after=beyond, limit=limit)
         return [(key[len(group) + 1 :].decode(), state) for key, state in rows]
 
-    def encoded(self, txn: ReadTxn, group: str, *, after: str = "", limit: int) -> list[tuple[str, bytes]]:
-        """Return a page as ``page`` does, each state still encoded: for who keeps what became of it."""
+    def encoded(self, txn: ReadTxn, group: str, *, after: str = "", limit: int) -> list[tuple[str, bytes | None]]:
+        """Return a page as ``page`` does, each state still encoded: for who keeps what became of it.
+
+        ``None`` stands for one that is damaged: it must not hide the others, nor be taken for one that is not there.
+        """
         start = register_key(group, "")
-        rows = self.rows.bytes.items(txn, start, after=after.encode(), limit=limit)
-        return [(key[len(start) :].decode(), body) for key, body in rows]
+        rows = self.rows.bytes.checked(txn, after=start + after.encode(), limit=limit)
+        return [
+            (key[len(start) :].decode("utf-8", "replace"), body if isinstance(body, bytes) else None)
+            for key, body in rows
+            if key.startswith(start)
+        ]
 
     def decoded(self, body: bytes) -> RegisterState:
         """Return the state of which *body* is the encoding."""

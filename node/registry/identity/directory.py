@@ -16,7 +16,7 @@ policy: name, document, created, updated, description. Where two nodes gave one 
 older one has it. The other is nobody, or what policies say of the name would be for two; both are deleted together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -29,7 +29,7 @@ from protocol.auth.caller import Caller
 from protocol.auth.decision import Named
 from protocol.auth.managed import MANAGED
 from protocol.auth.policy import Kind, Policy, read_policy
-from protocol.auth.principals import PrincipalKind, principal_arn
+from protocol.auth.principals import PREFIXES, PrincipalKind, principal_arn
 from protocol.errors import PolicyInvalid
 from protocol.sync.entries import Setting
 
@@ -90,8 +90,11 @@ class Directory:
         principals: Sequence[Principal],
         keys: Sequence[AccessKey],
         policies: Sequence[ManagedPolicy],
+        unreadable: Collection[str] = (),
     ) -> None:
+        """Take what there is, and the unique ids of what is there and cannot be read."""
         self.account = account
+        self._unreadable = frozenset(unreadable)
         self._by_name: dict[tuple[str, str], Principal] = {}
         self._shadowed: list[Principal] = []
         for one in sorted(principals, key=lambda one: (one.created, one.id)):
@@ -175,6 +178,7 @@ class Directory:
         """Return the identity policies of whoever *caller* is: inline, attached, and those of its groups.
 
         None for root, which needs none, for nobody, for a user that is disabled, and for who is of another account.
+        What is there and damaged is there as a policy that cannot be read: it may have denied something.
         """
         unique_id = caller.user_id.partition(":")[0]
         found = self._by_id.get(unique_id)
@@ -182,7 +186,9 @@ class Directory:
             return ()
         if unique_id not in self._read:
             groups = [self._by_id[one] for one in found.groups if one in self._by_id]
-            self._read[unique_id] = tuple(named for one in (found, *groups) for named in self._policies_of(one))
+            damaged = [Named(f"group {one}", None) for one in found.groups if one in self._unreadable]
+            read = [named for one in (found, *groups) for named in self._policies_of(one)]
+            self._read[unique_id] = (*read, *damaged)
         return self._read[unique_id]
 
     def _policies_of(self, principal: Principal) -> Iterator[Named]:
@@ -192,6 +198,8 @@ class Directory:
             policy = self._policies.get(arn)
             if policy is not None:
                 yield Named(arn, _parsed(policy.document))
+            elif any(one.startswith(PREFIXES["managed-policy"]) for one in self._unreadable):
+                yield Named(arn, None)  # Perhaps that one.
 
 
 class DirectoryReader:
@@ -210,7 +218,7 @@ class DirectoryReader:
     def read(self, txn: ReadTxn) -> Directory:
         """Return what there is."""
         before = self._kept
-        rows: dict[tuple[str, str], tuple[bytes, _Row]] = {}
+        rows: dict[tuple[str, str], tuple[bytes | None, _Row]] = {}
         for group in _GROUPS:
             for name, body in self._encoded(txn, group):
                 known = before.rows.get((group, name))
@@ -222,13 +230,15 @@ class DirectoryReader:
         self._kept = kept = _Kept(rows, self._directory([row for _, row in rows.values()]))
         return kept.directory
 
-    def _encoded(self, txn: ReadTxn, group: str) -> Iterator[tuple[str, bytes]]:
+    def _encoded(self, txn: ReadTxn, group: str) -> Iterator[tuple[str, bytes | None]]:
         after = ""
         while page := self._meta.registers.encoded(txn, group, after=after, limit=_PAGE):
             after = page[-1][0]
             yield from page
 
-    def _made(self, group: str, name: str, body: bytes) -> "_Row":
+    def _made(self, group: str, name: str, body: bytes | None) -> "_Row":
+        if body is None:
+            return _Unreadable(name)
         state = self._meta.registers.decoded(body)
         if state.ended:
             return None
@@ -248,18 +258,27 @@ class DirectoryReader:
             [row for row in rows if isinstance(row, Principal)],
             [row for row in rows if isinstance(row, AccessKey)],
             [row for row in rows if isinstance(row, ManagedPolicy)],
+            [row.id for row in rows if isinstance(row, _Unreadable)],
         )
 
 
 _KINDS: Mapping[str, PrincipalKind] = {"user": "user", "group": "group", "role": "role"}
 _GROUPS = (*_KINDS, "access-key", "managed-policy")
-_Row: TypeAlias = Principal | AccessKey | ManagedPolicy | None
+
+
+class _Unreadable(msgspec.Struct, frozen=True):
+    """A register that is damaged."""
+
+    id: str
+
+
+_Row: TypeAlias = Principal | AccessKey | ManagedPolicy | _Unreadable | None
 """What a register is; ``None``: nothing, any more or yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    rows: dict[tuple[str, str], tuple[bytes, _Row]]
+    rows: dict[tuple[str, str], tuple[bytes | None, _Row]]
     directory: Directory
 
 

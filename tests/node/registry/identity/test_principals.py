@@ -23,6 +23,8 @@ from node.registry.identity.principals import (
 from node.registry.identity.tags import change_tags
 from node.registry.registers import put_register
 from node.registry.registry import Registry
+from node.store.registers import register_key
+from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.auth.managed import MANAGED
 from protocol.auth.principals import PrincipalKind
@@ -285,3 +287,33 @@ def test_principals_that_a_document_names_have_to_be_there() -> None:
     assert directory.exists("arn:aws:iam::222222222222:user/anyone")
     assert not directory.exists("arn:aws:iam::111111111111:user/bob")
     assert not directory.exists("arn:aws:sts::111111111111:assumed-role/deploy/session")
+
+
+async def test_a_damaged_row_hides_no_other_and_takes_no_deny_away(registry: Registry) -> None:
+    """Whoever may have been denied something by what cannot be read is denied; others go on."""
+    for name in ("bob", "ann", "eve"):
+        await create_principal(registry, ALICE, "user", name)
+        await put_inline_policy(registry, ALICE, "user", name, "own", PULL)
+    group = await create_principal(registry, ALICE, "group", "ci")
+    await set_member(registry, ALICE, "ci", "bob", is_in=True)
+    mine = await create_policy(registry, ALICE, "mine", PULL)
+    await set_attached(registry, ALICE, "user", "ann", mine.arn, is_attached=True)
+
+    def damage(txn: WriteTxn) -> None:
+        db = registry.store.meta.registers.rows.bytes.db
+        for key in (register_key("group", group.id), register_key("managed-policy", mine.id)):
+            value = bytearray(txn.get(key, db=db) or b"")
+            value[-1] ^= 1
+            txn.put(key, bytes(value), db=db)
+
+    await registry.store.writer.write(damage)
+    await create_principal(registry, ALICE, "user", "new")  # A change, so that all is read again.
+    directory = registry.directory.get()
+    assert names_of(directory, "bob") == ["user bob, policy own", f"group {group.id}"]
+    assert names_of(directory, "ann") == ["user ann, policy own", mine.arn]
+    assert names_of(directory, "eve") == ["user eve, policy own"]
+    for name, expected in (("bob", [False, True]), ("ann", [False, True]), ("eve", [False])):
+        found = directory.by_name("user", name)
+        assert found is not None
+        policies = directory.identity_policies(Caller(found.arn, "111111111111", user_id=found.id))
+        assert [one.policy is None for one in policies] == expected
