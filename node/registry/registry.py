@@ -162,6 +162,8 @@ class Registry:
     previewed: Changes = field(default_factory=Changes)  # A preview began or ended.
     notes_of_audit: Notes = field(default_factory=Notes)  # What the audit has to be told at the next second.
     readings: Readings = field(default_factory=Readings)  # Blobs that are being read.
+    hashing: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    """Passwords that are being set: 32 MiB and a quarter of a second of a core each."""
     key_uses: dict[str, KeyUse] = field(default_factory=dict)  # By access key: those not written down yet.
     kms_keys: Current[KmsKeys] = field(init=False)
     """KMS keys as they are now."""

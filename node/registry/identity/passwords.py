@@ -11,7 +11,6 @@ from protocol.errors import ParameterInvalid
 
 LENGTH = range(12, 129)  # Characters. Short ones are guessed; IAM takes 128 at most.
 _ACTION = "iam:UpdateLoginProfile"
-_AT_ONCE = trio.CapacityLimiter(1)  # 32 MiB and a quarter of a second of a core each.
 
 
 async def choose_password(registry: Registry, caller: Caller, user: str, password: Secret) -> None:
@@ -32,7 +31,7 @@ async def choose_password(registry: Registry, caller: Caller, user: str, passwor
         raise ParameterInvalid("the password has the user's name in it")
     find_principal(registry, "user", user)  # Before the work, for who may see that there is none.
     salt = registry.random(SALT)
-    kept = await trio.to_thread.run_sync(hash_password, text, salt, limiter=_AT_ONCE)
+    kept = await trio.to_thread.run_sync(hash_password, text, salt, limiter=registry.hashing)
     await set_password(registry, caller, user, kept)
 
 
