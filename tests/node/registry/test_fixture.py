@@ -1,6 +1,6 @@
 """Each version opens the store that an earlier one left, brings it to its own format, and finds all of it.
 
-``fixtures/format-1.tar.xz`` was written by ``write_fixture`` of a version that had format 1, and is never written anew.
+``fixtures/format-N.tar.xz`` was written by ``write_fixture`` of a version that had format N, and is never written anew.
 A change of what is on disk that this test does not bear needs an upgrade (``node.store.format``), and then a fixture of
 the version before it joins the others.
 """

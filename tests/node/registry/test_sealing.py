@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
 
 from node.registry.blobs import find_blob
 from node.registry.check.store import check_store
@@ -13,6 +14,7 @@ from node.registry.keyring import repository_key_name
 from node.registry.manifests import open_manifest
 from node.registry.mounts import mount_blob
 from node.registry.orphans import delete_abandoned
+from node.registry.receiving import into_repository, show_blob
 from node.registry.registry import Registry
 from node.registry.repositories import delete_repository
 from node.registry.sealing import encryption_settings, key_finder
@@ -32,12 +34,14 @@ from tests.node.registry.world import (
     TAG,
     World,
     content,
+    fetchable,
     image,
     manifest_bytes,
     opened,
     push_blob,
     push_image,
     put,
+    receiver,
     source,
     verify,
 )
@@ -244,4 +248,29 @@ async def test_a_chunk_that_was_changed_is_never_served(registry: Registry) -> N
     await push_blob(registry, LARGE)
     await delete_abandoned(registry)
     assert await content(registry, APP, digest_of(LARGE)) == LARGE, "a push replaces it"
+    assert faults(registry) == []
+
+
+@pytest.mark.parametrize("size", [len(SMALL), 3 * CHUNK_SIZE + 5])
+async def test_what_another_node_sends_is_sealed_as_it_comes_and_read_meanwhile(registry: Registry, size: int) -> None:
+    await create_repository(registry, ALICE, APP, SEALED)
+    data = LARGE[:size]
+    blob, chunk_map = fetchable(data)
+    transit = registry.transits.begin(blob, chunk_map, into_repository(registry, APP))
+    reading, came = transit.open(), bytearray()
+
+    async def read() -> None:
+        async for piece in reading.read(0, reading.size):
+            assert isinstance(piece, bytes)
+            came.extend(piece)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await transit.fill(receiver(data))
+        await transit.complete()
+    reading.release()
+    assert bytes(came) == data
+    await show_blob(registry, APP, blob.digest)
+    assert await content(registry, APP, blob.digest) == data
+    assert found(registry) == []
     assert faults(registry) == []
