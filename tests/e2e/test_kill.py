@@ -17,6 +17,7 @@ from tests.e2e.servers import RIVAL, Server, check_store, start_docker_registry,
 from tests.e2e.workload import Ledger, Worker, check, check_all
 
 WORKERS = 4
+SEALED = '[encryption]\ndefault = "aes256"\n'
 
 
 def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(RIVAL, reason="it does not encrypt")
 def test_what_was_acknowledged_and_lies_sealed_survives(tmp_path: Path) -> None:
-    survive(tmp_path / "data", rounds=4, least=5, configuration='[encryption]\ndefault = "aes256"\n')
+    survive(tmp_path / "data", rounds=4, least=5, configuration=SEALED)
 
 
 @pytest.mark.soak
@@ -37,7 +38,7 @@ def test_what_was_acknowledged_survives_two_hundred_times(tmp_path: Path, run: i
 def survive(data: Path, *, rounds: int, least: int = 20, configuration: str = "") -> None:
     """Kill the node *rounds* times under load, and check it after each start.
 
-    Clients have to get *least* things done in each: a new key for each repository that they make costs syncs of the disk.
+    Clients have to get *least* things done in each: the key of each repository that they make costs syncs of the disk.
     """
     seed = int(os.environ.get("E2E_SEED") or Random().getrandbits(32))
     random, ledger, port = Random(seed), Ledger(), processes.free_port()
