@@ -196,7 +196,9 @@ def _commit_flat(env: "lmdb.Environment", group: list[_Job]) -> bool:
                 job = waiting[0]
                 waiting = []
         except lmdb.Error as error:
-            if not waiting:
+            if not waiting or isinstance(
+                error, lmdb.PanicError
+            ):  # No write is to blame: nothing can be written any more.
                 return _fail(env, group, error)
             job.error = _translated(error)
             waiting = [one for one in waiting if one is not job]
@@ -210,8 +212,10 @@ def _fail(env: "lmdb.Environment", group: list[_Job], error: lmdb.Error) -> bool
     """Tell all of *group* that their commit failed; return whether the next one may be tried."""
     is_panic = isinstance(error, lmdb.PanicError)  # The last page of the commit before was the one that failed.
     is_full = not is_panic and (isinstance(error, lmdb.MapFullError | lmdb.DiskError) or _is_disk_full(env, error))
+    # Where it was the page that says what is valid that found no room, room does not help: the store is opened anew.
+    is_full = is_full and _can_read(env)
     for job in group:
-        job.error = job.error or (StoreFull("the store has no room left") if is_full else _translated(error))
+        job.error = job.error or (StoreFull("the store has no room left") if is_full else _failed(error))
     return is_full
 
 
@@ -239,5 +243,9 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, lmdb.MapFullError | lmdb.DiskError):
         return StoreFull("the store has no room left")
     if isinstance(error, lmdb.Error):
-        return StoreReadOnly(f"the disk failed: {error}")
+        return _failed(error)
     return error
+
+
+def _failed(error: lmdb.Error) -> StoreReadOnly:
+    return StoreReadOnly(f"the disk failed: {error}")

@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, get_ident
+from typing import Any, cast
 
+import lmdb
 import pytest
 import trio
 import trio.testing
 
 from node.store.meta import Meta, open_meta
 from node.store.table import BytesTable, WriteTxn
-from node.store.writer import Writer, open_writer
+from node.store.writer import Writer, _commit_flat, _commit_nested, _fail, _Job, open_writer
 from protocol.errors import StoreFull, StoreReadOnly
 
 NESTED_OR_FLAT = pytest.mark.parametrize("nested", [True, False])
@@ -217,3 +219,28 @@ async def test_what_is_queued_when_the_block_ends_is_still_written(meta: Meta, t
 async def test_writes_run_on_one_thread_that_is_not_the_loop(meta: Meta) -> None:
     async with open_writer(meta.env, nested=True) as writer:
         assert await writer.write(lambda _: get_ident()) != get_ident()
+
+
+class Panicked:
+    """An environment of which the page that says what is valid could not be written."""
+
+    def begin(self, **_: object) -> None:
+        raise lmdb.PanicError("MDB_PANIC: Update of meta page failed or environment had fatal error")
+
+    def path(self) -> str:
+        return "/"
+
+
+@pytest.mark.parametrize("commit", [_commit_flat, _commit_nested])
+def test_an_environment_that_gives_no_more_transactions_is_noticed_at_the_next_write(
+    commit: Callable[[Any, list[_Job]], bool],
+) -> None:
+    jobs = [_Job(lambda _: None), _Job(lambda _: None)]
+    assert not commit(Panicked(), jobs)
+    assert all(isinstance(job.error, StoreReadOnly) for job in jobs)
+
+
+def test_no_room_for_the_last_page_is_no_full_disk() -> None:
+    job = _Job(lambda _: None)
+    assert not _fail(cast("lmdb.Environment", Panicked()), [job], lmdb.DiskError("No space left on device"))
+    assert isinstance(job.error, StoreReadOnly)
