@@ -95,7 +95,7 @@ def test_podman_and_buildah_log_in_push_and_pull(either: Node, shell: Shell, nam
     buildah(shell, "logout", either.registry)
     podman(shell, "login", *flags, "-u", "bob", "-p", PASSWORD, either.registry)
     podman(shell, "pull", *flags, f"{image}:3")
-    with pytest.raises(AssertionError, match=r"denied|unauthorized|not authorized"):
+    with pytest.raises(AssertionError, match=r"denied|unauthorized|not authorized|Forbidden"):
         podman(shell, "push", *flags, f"{image}:1", f"{image}:4")
 
 
