@@ -129,10 +129,12 @@ Who loses it makes another one on this machine: entrepot key create {name}
 
 
 def is_kept(environ: Mapping[str, str]) -> bool:
-    """Whether standard output is a log that others keep: the journal of systemd, or that of a container.
+    """Whether standard output is a log that others keep (the journal of systemd, or that of a container), or closed.
 
     Source: systemd.exec(5), ``JOURNAL_STREAM``.
     """
+    if sys.__stdout__ is None:
+        return True
     if sys.stdout.isatty():
         return False
     if os.getpid() == 1:
