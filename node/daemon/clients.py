@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from node.api.admin.client import PREFIX
 from node.api.ecr.dispatch import Parts, ecr_application
+from node.api.oci.answer import hurt
 from node.api.oci.door import Health
 from node.api.oci.downloads import download_application
 from node.api.oci.recent import RecentManifests
@@ -60,9 +61,17 @@ def client_application(
         if request.path.startswith("/download/"):
             return downloads(request)
         if request.path == "/token" and access.tokens is not None:
-            return access.tokens(request)
+            return _unhurt(access.tokens, request, shown.damaged)
         if request.path.startswith(PREFIX):
-            return administration(request)
+            return _unhurt(administration, request, shown.damaged)
         return distribution(request)
 
     return application
+
+
+async def _unhurt(application: Application, request: Request, damaged: Callable[[Damaged], None]) -> Response:
+    """Answer by *application*; where what says who sends the request is damaged, that is told as at other doors."""
+    try:
+        return await application(request)
+    except Damaged as error:
+        return hurt(error, damaged)

@@ -39,8 +39,13 @@ async def answer(
     except Refusal as refusal:
         return refuse(refusal)
     except Damaged as error:
-        damaged(error)
-        return Response(500, (("content-type", "application/json"), VERSION), _DAMAGED)
+        return hurt(error, damaged)
+
+
+def hurt(error: Damaged, damaged: Callable[[Damaged], None]) -> Response:
+    """Tell *damaged* of stored bytes that failed their check, and return what the client gets to see of it."""
+    damaged(error)
+    return Response(500, (("content-type", "application/json"), VERSION), _DAMAGED)
 
 
 def refused(refusal: Refusal) -> Response:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from node.api.oci import blobs, health, listings, logos, manifests, uploads
-from node.api.oci.answer import VERSION, answer, refused
+from node.api.oci.answer import VERSION, answer, hurt, refused
 from node.api.oci.challenges import refuse
 from node.api.oci.door import Handler, Health
 from node.api.oci.recent import RecentManifests
@@ -106,6 +106,18 @@ def oci_application(
                 if found.route.pattern == _MANIFEST and request.method in _READS:
                     recent.put(request, before, RepositoryName(found.params["name"]), response)
                 return response
+
+    return _telling(application, damaged)
+
+
+def _telling(served: Application, damaged: Callable[[Damaged], None]) -> Application:
+    """Return *served*; where what says who sends a request, or whether it may, is damaged, that is told, too."""
+
+    async def application(request: Request) -> Response:
+        try:
+            return await served(request)
+        except Damaged as error:
+            return hurt(error, damaged)
 
     return application
 

@@ -153,9 +153,9 @@ def test_what_the_registry_has(aws: Aws) -> None:
     aws("ecr", "put-replication-configuration", "--replication-configuration", '{"rules": []}')
     aws("ecr", "put-registry-scanning-configuration", "--scan-type", "BASIC")
     assert aws("ecr", "get-registry-scanning-configuration")["scanningConfiguration"]["scanType"] == "BASIC"
-    setting = aws("ecr", "put-account-setting", "--name", "BLOB_MOUNTING", "--value", "ENABLED")
+    setting = aws("ecr", "put-account-setting", "--name", "BLOB_MOUNTING", "--value", "DISABLED")
     assert setting == aws("ecr", "get-account-setting", "--name", "BLOB_MOUNTING")
-    aws("ecr", "put-account-setting", "--name", "BLOB_MOUNTING", "--value", "DISABLED")
+    aws("ecr", "put-account-setting", "--name", "BLOB_MOUNTING", "--value", "ENABLED")
     role = f"arn:aws:iam::{ACCOUNT}:role/cli"
     aws("ecr", "register-pull-time-update-exclusion", "--principal-arn", role)
     assert role in aws("ecr", "list-pull-time-update-exclusions")["pullTimeUpdateExclusions"]

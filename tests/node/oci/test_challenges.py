@@ -3,6 +3,7 @@
 import pytest
 
 from protocol.auth.caller import Access, Caller
+from protocol.errors import Damaged
 from tests.node.oci.conftest import Door
 from tests.node.registry.world import APP, push_image
 
@@ -56,3 +57,17 @@ async def test_metrics_are_for_those_who_may_read_them(door: Door) -> None:
     door.caller = NOBODY
     assert (await door("GET", "/metrics")).status == 401
     assert [(await door("GET", path)).status for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+async def test_damage_of_what_says_who_may_is_told_and_no_bug(door: Door) -> None:
+    """Also where the answer is still at hand."""
+    await push_image(door.registry, b"{}", tags=("1.27",))
+    path = f"/v2/{APP}/manifests/1.27"
+    assert (await door("GET", path)).status == 200
+
+    def policies(_caller: Caller, _action: str, _resource: object, _keys: object) -> None:
+        raise Damaged("the row of the repository")
+
+    door.registry.policies = policies
+    assert [(await door("GET", one)).status for one in (path, "/metrics")] == [500, 500]
+    assert [str(one) for one in door.damaged] == ["the row of the repository"] * 2

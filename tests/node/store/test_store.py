@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.store.blobs import BlobRow
-from node.store.format import FORMAT
+from node.store.format import FORMAT, VERSION
 from node.store.store import Store, open_store
 from node.store.table import MAX_READERS
 from protocol.errors import NotReady, StoreFull
@@ -26,8 +26,8 @@ async def test_the_lock_goes_with_the_block(tmp_path: Path) -> None:
 
 
 async def test_another_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "FORMAT").write_text("entrepot 3\n")
-    with pytest.raises(NotReady, match="entrepot 3"):
+    (tmp_path / "FORMAT").write_text(f"entrepot {VERSION + 1}\n")
+    with pytest.raises(NotReady, match=f"entrepot {VERSION + 1}"):
         async with open_store(tmp_path, map_size=2**26):
             pass
 
