@@ -2,12 +2,10 @@
 
 import msgspec
 
-from node.registry.commit import commit_rules
 from node.registry.registry import Registry
 from node.registry.repositories import repository
-from node.registry.settings import put_settings, settings_of, settings_put
+from node.registry.settings import put_settings, settings_of, take_setting
 from node.store.rows import RepositoryRow
-from node.store.table import WriteTxn
 from protocol.auth.caller import Act, Caller
 from protocol.errors import LifecyclePolicyUnknown
 from protocol.oci.names import RepositoryName
@@ -57,16 +55,7 @@ async def delete_lifecycle_policy(registry: Registry, caller: Caller, name: Repo
     """
     registry.authorize(caller, "ecr:DeleteLifecyclePolicy", name)
     act = Act(caller, "ecr:DeleteLifecyclePolicy", name)
-
-    def run(txn: WriteTxn) -> StoredLifecycle:
-        row = repository(registry, txn, name)
-        stored = lifecycle_of(registry, name, row)
-        commit_rules(registry, txn, act, lambda _dot, _hlc: [settings_put(name, row, {_FIELD: None})])
-        return stored
-
-    stored = await registry.store.writer.write(run)
-    registry.changes.notify()
-    return stored
+    return await take_setting(registry, act, name, _FIELD, lambda row: lifecycle_of(registry, name, row))
 
 
 def lifecycle_of(registry: Registry, name: RepositoryName, row: RepositoryRow) -> StoredLifecycle:

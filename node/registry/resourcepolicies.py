@@ -9,7 +9,7 @@ from node.registry.documents import REGISTRY_POLICY, document, put_document, tak
 from node.registry.knownprincipals import require_principals
 from node.registry.registry import Registry
 from node.registry.repositories import repository
-from node.registry.settings import settings_of, settings_put, tags_of
+from node.registry.settings import settings_of, settings_put, tags_of, take_setting
 from node.store.rows import RepositoryRow
 from node.store.table import ReadTxn, WriteTxn
 from protocol.auth.arn import repository_arn
@@ -79,16 +79,7 @@ async def delete_repository_policy(registry: Registry, caller: Caller, name: Rep
     """
     registry.authorize(caller, "ecr:DeleteRepositoryPolicy", name)
     act = Act(caller, "ecr:DeleteRepositoryPolicy", name)
-
-    def run(txn: WriteTxn) -> str:
-        row = repository(registry, txn, name)
-        text = _policy_of(registry, name, row)
-        commit_rules(registry, txn, act, lambda _dot, _hlc: [settings_put(name, row, {_FIELD: None})])
-        return text
-
-    text = await registry.store.writer.write(run)
-    registry.changes.notify()
-    return text
+    return await take_setting(registry, act, name, _FIELD, lambda row: _policy_of(registry, name, row))
 
 
 async def put_registry_policy(registry: Registry, caller: Caller, text: str) -> None:

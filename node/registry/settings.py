@@ -10,7 +10,7 @@ tag:KEY                     one resource tag each
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from node.registry.commit import commit, commit_rules
 from node.registry.quotas import require_room_for_repository
@@ -28,6 +28,8 @@ from protocol.rules.mutability import Mutability, stored_exclusions, stored_muta
 from protocol.sync.entries import Known, RepositoryKey, RepositoryPut, RepositoryValue, Setting
 
 _TAG = "tag:"
+
+Taken = TypeVar("Taken")
 
 
 def settings_of(row: RepositoryRow) -> dict[str, Setting]:
@@ -56,6 +58,26 @@ Beside: TypeAlias = Callable[[WriteTxn, int], list[Known]]
 
 def _nothing(_txn: WriteTxn, _life: int) -> list[Known]:
     return []
+
+
+async def take_setting(
+    registry: Registry, act: Act, name: RepositoryName, field: str, read: Callable[[RepositoryRow], Taken]
+) -> Taken:
+    """Take *field* of a repository away and return what *read* makes of it; the caller was allowed to before.
+
+    Raises:
+        NameUnknown: the repository does not exist; and what *read* raises, where it has no such field.
+    """
+
+    def run(txn: WriteTxn) -> Taken:
+        row = repository(registry, txn, name)
+        taken = read(row)
+        commit_rules(registry, txn, act, lambda _dot, _hlc: [settings_put(name, row, {field: None})])
+        return taken
+
+    taken = await registry.store.writer.write(run)
+    registry.changes.notify()
+    return taken
 
 
 async def create_repository(
